@@ -1,0 +1,7 @@
+//! What a request carries.
+
+mod streaming;
+
+mod outgoing;
+
+pub use outgoing::Body;

@@ -1,0 +1,202 @@
+//! `Body`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::StreamBody;
+
+use super::streaming::Streaming;
+use crate::error::{BoxError, Error};
+
+/// A body: of a request, or of a response that has become an [`http::Response`].
+///
+/// `Send + Sync + Unpin`, whatever is inside. Bodies made of bytes can be sent again, should a
+/// connection turn out to be dead; streams cannot.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use hyper_session::Body;
+///
+/// let text = Body::from("hello");
+/// let parts = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from("a")), Ok(Bytes::from("b"))]);
+/// let streamed = Body::wrap_stream(parts);
+/// assert!(text.try_clone().is_some());
+/// assert!(streamed.try_clone().is_none());
+/// ```
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Streaming(Box<Streaming>),
+}
+
+impl Body {
+    /// Makes a body of no bytes.
+    pub const fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// Wraps a stream of parts, sent as they come.
+    ///
+    /// Sent in chunks, or with the `Content-Length` that the request sets; the stream is then held
+    /// to it. An error of the stream ends the request with [`ErrorKind::Body`](crate::ErrorKind::Body).
+    pub fn wrap_stream<S, T, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<T, E>> + Send + 'static,
+        T: Into<Bytes> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::wrap(StreamBody::new(
+            stream.map_ok(|part| Frame::data(part.into())),
+        ))
+    }
+
+    /// Wraps any [`http_body::Body`], trailers included.
+    ///
+    /// A body that knows its exact length is sent with it and held to it.
+    pub fn wrap<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Kind::Streaming(Box::new(Streaming::new(body))))
+    }
+
+    /// Returns the same body once more, if it is made of bytes. Costs no copy.
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.0 {
+            Kind::Empty => Some(Self::empty()),
+            Kind::Full(bytes) => Some(Self(Kind::Full(bytes.clone()))),
+            Kind::Streaming(_) => None,
+        }
+    }
+
+    /// The bytes, if the body is made of bytes.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(&[]),
+            Kind::Full(bytes) => Some(bytes),
+            Kind::Streaming(_) => None,
+        }
+    }
+
+    /// The exact length in bytes, where it is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Empty => Some(0),
+            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Streaming(streaming) => streaming.announced(),
+        }
+    }
+
+    /// Holds a stream of unknown length to the length that its request announces.
+    pub(crate) fn announce(&mut self, length: u64) {
+        if let Kind::Streaming(streaming) = &mut self.0 {
+            streaming.announce(length);
+        }
+    }
+
+    /// Tells later whether a stream has been taken to its end. `None` for bytes.
+    pub(crate) fn taken(&self) -> Option<Arc<AtomicBool>> {
+        match &self.0 {
+            Kind::Streaming(streaming) => Some(streaming.taken()),
+            Kind::Empty | Kind::Full(_) => None,
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.0 {
+            Kind::Streaming(streaming) => Pin::new(&mut **streaming).poll_frame(cx),
+            kind => match std::mem::take(kind) {
+                Kind::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                _ => Poll::Ready(None),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Streaming(streaming) => streaming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Streaming(streaming) => streaming.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.length() {
+            Some(length) => write!(f, "Body({length} bytes)"),
+            None => f.write_str("Body(stream)"),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Full(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::empty()
+    }
+}
+
+const _: () = {
+    const fn assert_traits<T: Send + Sync + Unpin>() {}
+    assert_traits::<Body>();
+};

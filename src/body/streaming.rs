@@ -1,0 +1,127 @@
+//! A body whose bytes come as they are made, and the record of whether they have all been taken.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use sync_wrapper::SyncWrapper;
+
+use crate::error::{BoxError, Error, ErrorKind};
+
+type BoxBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>;
+
+/// A streamed body, held to the length that was announced for it.
+///
+/// hyper sends what it is given and then waits for the announced rest for ever; so a body that ends
+/// early, or runs over, fails here.
+pub(crate) struct Streaming {
+    inner: SyncWrapper<BoxBody>,
+    announced: Option<u64>,
+    left: Option<u64>,
+    taken: Arc<AtomicBool>,
+}
+
+impl Streaming {
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let announced = body.size_hint().exact();
+        Self {
+            inner: SyncWrapper::new(Box::pin(body.map_err(own))),
+            announced,
+            left: announced,
+            taken: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    pub(crate) fn announce(&mut self, length: u64) {
+        self.announced = Some(length);
+        self.left = Some(length);
+    }
+
+    /// Set once the last byte has been taken, or the body has failed or was dropped.
+    pub(crate) fn taken(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.taken)
+    }
+
+    fn count(&mut self, frame: Option<&Frame<Bytes>>) -> Result<(), Error> {
+        let Some(left) = &mut self.left else {
+            return Ok(());
+        };
+        let fault = match frame.map(Frame::data_ref) {
+            Some(None) => return Ok(()),
+            Some(Some(data)) => match left.checked_sub(data.len() as u64) {
+                Some(rest) => {
+                    *left = rest;
+                    return Ok(());
+                }
+                None => "gave more",
+            },
+            None if *left == 0 => return Ok(()),
+            None => "ended before",
+        };
+        let length = self.announced.unwrap_or_default();
+        Err(Error::new(ErrorKind::Body).with_message(format!(
+            "the request's body {fault} than its announced {length} bytes"
+        )))
+    }
+}
+
+impl HttpBody for Streaming {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let frame = ready!(this.inner.get_mut().as_mut().poll_frame(cx));
+        let counted = match &frame {
+            Some(Ok(frame)) => this.count(Some(frame)),
+            Some(Err(_)) => Ok(()),
+            None => this.count(None),
+        };
+        let frame = match counted {
+            Ok(()) => frame,
+            Err(error) => Some(Err(error)),
+        };
+        if !matches!(frame, Some(Ok(_))) || this.left == Some(0) {
+            this.taken.store(true, Ordering::Release);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Asked of a `&self`, while the body inside is only reachable by `&mut`.
+        self.taken.load(Ordering::Acquire)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.taken.store(true, Ordering::Release);
+    }
+}
+
+fn own(error: impl Into<BoxError>) -> Error {
+    match error.into().downcast::<Error>() {
+        Ok(own) => *own,
+        Err(other) => Error::new(ErrorKind::Body).with_source(other),
+    }
+}

@@ -1,0 +1,346 @@
+//! `SessionBuilder`, and the recipe that it becomes.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue};
+
+use crate::config::{PoolConfig, RequestDefaults, WhenClosed};
+use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
+use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::pipeline::client::{Client, CloseHook};
+use crate::pool::{Owner, Pool};
+use crate::session::Session;
+use crate::url::BaseUrl;
+
+type OpenHook = Arc<dyn Fn(Session) -> BoxFuture<'static, Result<Session, BoxError>> + Send + Sync>;
+type SharedCloseHook = Arc<dyn Fn(Session) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// hyper refuses buffers below this.
+const MIN_BUF_SIZE: usize = 8 * 1024;
+
+/// The settings of a session, and of the holder that opens it.
+///
+/// Made by [`SessionHolder::builder`](crate::SessionHolder::builder) or [`Session::builder`]. It has
+/// two ends: `build()` gives a [`SessionHolder`](crate::SessionHolder) and opens nothing;
+/// [`open`](Self::open) gives a bare, open [`Session`]. Only they check what was set.
+#[must_use = "a builder does nothing until `build` or `open`"]
+pub struct SessionBuilder<C = DefaultConnector> {
+    pool: PoolConfig,
+    defaults: RequestDefaults,
+    base_url: Option<String>,
+    user_agent: Option<Result<HeaderValue>>,
+    tls_root_pems: Vec<Vec<u8>>,
+    make_connector: Box<dyn FnOnce(&ConnectOptions) -> Result<C> + Send + Sync>,
+    when_closed: WhenClosed,
+    on_open: Option<OpenHook>,
+    on_close: Option<SharedCloseHook>,
+}
+
+/// Everything that is needed to open a session, any number of times.
+pub(crate) struct Recipe {
+    pool: PoolConfig,
+    dial: Arc<dyn Dial>,
+    defaults: RequestDefaults,
+    base: Option<BaseUrl>,
+    pub(crate) when_closed: WhenClosed,
+    on_open: Option<OpenHook>,
+    on_close: Option<SharedCloseHook>,
+}
+
+impl Session {
+    /// Returns a builder with all defaults.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::new()
+    }
+}
+
+impl SessionBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            pool: PoolConfig::default(),
+            defaults: RequestDefaults::default(),
+            base_url: None,
+            user_agent: None,
+            tls_root_pems: Vec::new(),
+            make_connector: Box::new(DefaultConnector::with_options),
+            when_closed: WhenClosed::default(),
+            on_open: None,
+            on_close: None,
+        }
+    }
+
+    /// Trusts the certificates in `pem` as well, one or more in PEM. Default: the platform's only.
+    pub fn tls_root_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls_root_pems.push(pem.into());
+        self
+    }
+}
+
+impl<C: Connector> SessionBuilder<C> {
+    /// Makes connections by `connector`.
+    ///
+    /// `tls_*` options are those of the default connector: together with another one they are
+    /// refused.
+    pub fn connector<D: Connector>(self, connector: D) -> SessionBuilder<D> {
+        SessionBuilder {
+            pool: self.pool,
+            defaults: self.defaults,
+            base_url: self.base_url,
+            user_agent: self.user_agent,
+            tls_root_pems: self.tls_root_pems,
+            make_connector: Box::new(move |options| match options.tls_root_pems.is_empty() {
+                true => Ok(connector),
+                false => Err(Error::builder(
+                    "tls_root_pem is an option of the default connector, not of the one that was set",
+                )),
+            }),
+            when_closed: self.when_closed,
+            on_open: self.on_open,
+            on_close: self.on_close,
+        }
+    }
+
+    /// Sets the URL that relative ones are appended to. Default: none.
+    ///
+    /// Its path is never lost: with `http://host/v4`, `/users` and `users` both are
+    /// `http://host/v4/users`, and `..` may not leave `/v4`. A query or a fragment in it is refused.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Sets headers for every request that does not bring its own of that name, in place of earlier
+    /// ones of the same names. Default: none.
+    pub fn default_headers(mut self, headers: HeaderMap) -> Self {
+        for name in headers.keys() {
+            self.defaults.headers.remove(name);
+        }
+        self.defaults.headers.extend(headers);
+        self
+    }
+
+    /// Sets the `User-Agent`. Default: none is sent.
+    pub fn user_agent<V>(mut self, user_agent: V) -> Self
+    where
+        HeaderValue: TryFrom<V>,
+        <HeaderValue as TryFrom<V>>::Error: Into<http::Error>,
+    {
+        let value = HeaderValue::try_from(user_agent);
+        self.user_agent = Some(value.map_err(|error| {
+            Error::builder("user_agent: not a header value").with_source(error.into())
+        }));
+        self
+    }
+
+    /// Sets whether 4xx and 5xx are errors. Default: `false`.
+    pub fn raise_for_status(mut self, raise: bool) -> Self {
+        self.defaults.raise_for_status = raise;
+        self
+    }
+
+    /// Limits each whole request, queueing and body included. Default: no limit.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.defaults.timeouts.total = Some(timeout);
+        self
+    }
+
+    /// Limits resolving, connecting and TLS together. `None`: no limit. Default: 30 s.
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.pool.connect_timeout = timeout.into();
+        self
+    }
+
+    /// Limits the wait for the response's head, from when the request goes out. `None`: no limit.
+    /// Default: 300 s.
+    pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.defaults.timeouts.head = timeout.into();
+        self
+    }
+
+    /// Limits the wait between two reads of a body. `None`: no limit. Default: 300 s.
+    pub fn read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.defaults.timeouts.read = timeout.into();
+        self
+    }
+
+    /// Limits the wait in the queue for a connection at the pool's limit. `None`: no limit.
+    /// Default: 300 s.
+    pub fn pool_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.pool.pool_timeout = timeout.into();
+        self
+    }
+
+    /// Limits the live connections of the session, those being made included. At least 1.
+    /// Default: 100.
+    ///
+    /// What comes beyond waits in order. An idle connection of another origin makes room.
+    pub fn pool_max_connections(mut self, limit: usize) -> Self {
+        self.pool.max_connections = limit;
+        self
+    }
+
+    /// Closes a connection that has idled so long. `None`: never. Default: 50 s.
+    pub fn pool_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.pool.idle_timeout = timeout.into();
+        self
+    }
+
+    /// Limits what is read off a dropped body to save its connection, in bytes. 0: nothing.
+    /// Default: 64 KiB.
+    pub fn pool_drain_bytes(mut self, bytes: u64) -> Self {
+        self.pool.drain_bytes = bytes;
+        self
+    }
+
+    /// Limits the read and the write buffer of a connection, in bytes, and so the head of a
+    /// response. At least 8 KiB. Default: 64 KiB.
+    pub fn http1_max_buf_size(mut self, bytes: usize) -> Self {
+        self.pool.http1_max_buf_size = bytes;
+        self
+    }
+
+    /// Sets what a call through the holder does while no session is open.
+    /// Default: [`WhenClosed::OneShot`].
+    pub fn when_closed(mut self, when_closed: WhenClosed) -> Self {
+        self.when_closed = when_closed;
+        self
+    }
+
+    /// Runs `hook` on each session that is being opened, one-shots included. It may return another
+    /// handle of it, say with default headers of its own, or fail the opening with
+    /// [`ErrorKind::Hook`].
+    ///
+    /// It uses the session that it gets. A call through the holder from inside the hook fails with
+    /// [`ErrorKind::Closed`], as the session is not open yet; from a task that the hook spawns and
+    /// awaits it would wait for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+    /// use hyper_session::{Error, SessionHolder};
+    ///
+    /// let holder: SessionHolder = SessionHolder::builder()
+    ///     .base_url("http://localhost:8080/v1")
+    ///     .on_open(|session| async move {
+    ///         let token = session.post("/login").send().await?.text().await?;
+    ///         let mut headers = HeaderMap::new();
+    ///         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+    ///         Ok::<_, Error>(session.with_default_headers(headers))
+    ///     })
+    ///     .build()?;
+    /// # drop(holder);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn on_open<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(Session) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Session, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.on_open = Some(Arc::new(move |session| {
+            hook(session)
+                .map(|opened| opened.map_err(Into::into))
+                .boxed()
+        }));
+        self
+    }
+
+    /// Runs `hook` in an awaited close, once the last call is over: log out, say goodbye. Its
+    /// session still sends; no other does any more.
+    ///
+    /// Not run when the last handle is dropped, when a scope ends, or for one-shots.
+    pub fn on_close<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(Session) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.on_close = Some(Arc::new(move |session| hook(session).boxed()));
+        self
+    }
+
+    /// Opens a session without a holder.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Builder`] or [`ErrorKind::Url`] for a setting; [`ErrorKind::Hook`].
+    pub async fn open(self) -> Result<Session> {
+        let recipe = self.into_recipe()?;
+        let session = recipe.prepare();
+        recipe.finish_opening(session).await
+    }
+
+    pub(crate) fn into_recipe(self) -> Result<Recipe> {
+        let Self {
+            pool, mut defaults, ..
+        } = self;
+        if pool.max_connections == 0 {
+            return Err(Error::builder("pool_max_connections must be at least 1"));
+        }
+        if pool.http1_max_buf_size < MIN_BUF_SIZE {
+            return Err(Error::builder(format!(
+                "http1_max_buf_size must be at least {MIN_BUF_SIZE}"
+            )));
+        }
+        if let Some(user_agent) = self.user_agent {
+            defaults.headers.insert(USER_AGENT, user_agent?);
+        }
+        let base = self.base_url.as_deref().map(BaseUrl::parse).transpose()?;
+        let connector = (self.make_connector)(&ConnectOptions {
+            tls_root_pems: self.tls_root_pems,
+            connect_timeout: pool.connect_timeout,
+        })?;
+        Ok(Recipe {
+            pool,
+            dial: Arc::new(connector),
+            defaults,
+            base,
+            when_closed: self.when_closed,
+            on_open: self.on_open,
+            on_close: self.on_close,
+        })
+    }
+}
+
+impl Recipe {
+    pub(crate) fn base(&self) -> Option<&BaseUrl> {
+        self.base.as_ref()
+    }
+
+    /// Makes a session that the opening hook has not seen yet.
+    pub(crate) fn prepare(&self) -> Session {
+        let pool = Pool::new(self.pool.clone(), Arc::clone(&self.dial));
+        let on_close = self.on_close.clone().map(|hook| -> CloseHook {
+            Box::new(move |client| hook(Session::from_client(client)))
+        });
+        let base = self.base.clone();
+        let client = Client::new(Owner::new(pool), self.defaults.clone(), base, on_close);
+        Session::from_client(Arc::new(client))
+    }
+
+    /// Runs the opening hook.
+    pub(crate) async fn finish_opening(&self, session: Session) -> Result<Session> {
+        let Some(hook) = &self.on_open else {
+            return Ok(session);
+        };
+        hook(session)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Hook).with_source(error))
+    }
+}
+
+impl<C> fmt::Debug for SessionBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionBuilder")
+            .field("pool", &self.pool)
+            .field("timeouts", &self.defaults.timeouts)
+            .field("when_closed", &self.when_closed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,27 @@
+//! How connections are made.
+
+mod liveness;
+
+mod dns;
+
+mod tcp;
+
+#[cfg(feature = "native-tls")]
+#[path = "native_tls.rs"]
+mod tls;
+#[cfg(not(feature = "native-tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+
+mod default;
+
+mod connection;
+
+mod connector;
+
+pub use connection::BoxConnection;
+pub(crate) use connector::Dial;
+pub use connector::{BoxConnector, Connector};
+pub(crate) use default::ConnectOptions;
+pub use default::{DefaultConnection, DefaultConnector};
+pub(crate) use liveness::Liveness;

@@ -1,0 +1,335 @@
+//! The one error of this crate.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+/// A `Result` whose error is this crate's [`Error`] unless said otherwise.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error, boxed: what connectors and body streams of the user may fail with.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Everything that can go wrong with a session, a request or its response.
+///
+/// One word wide. Branch on [`kind`](Self::kind) or the predicates, read the context by
+/// [`url`](Self::url), [`status`](Self::status) and [`body`](Self::body).
+///
+/// # Contract
+///
+/// `Display` says what happened at this level only; [`source`](StdError::source) gives the next
+/// level down. The wording may change in any release. No error shows a query string, a credential
+/// or the value of a header.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Option<Box<str>>,
+    url: Option<Box<str>>,
+    status: Option<Box<StatusContext>>,
+    source: Option<BoxError>,
+    sent: bool,
+}
+
+struct StatusContext {
+    status: StatusCode,
+    body: Bytes,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The URL does not parse, has no host, leaves its base path, or is neither http nor https.
+    Url,
+    /// A setting, a header, a query, a form, a JSON body or a length was refused before anything went out.
+    Builder,
+    /// The host's name could not be resolved.
+    Dns,
+    /// No connection could be made.
+    Connect,
+    /// The TLS handshake failed, or the certificate was refused.
+    Tls,
+    /// A time limit passed; [`TimeoutPhase`] says which.
+    Timeout(TimeoutPhase),
+    /// The session is closed, or was closed under the request.
+    Closed,
+    /// `raise_for_status`: the server answered 4xx or 5xx.
+    Status,
+    /// The request's own body failed, or gave another length than was declared.
+    Body,
+    /// The connection ended before the response's body did.
+    BodyTruncated,
+    /// The response's body is not what it was asked to be read as.
+    Decode,
+    /// The peer broke off or broke HTTP: closed or reset before its answer, or answered garbage.
+    Protocol,
+    /// The `on_open` hook failed.
+    Hook,
+    /// Not called from within a tokio runtime.
+    NoRuntime,
+}
+
+/// The time limit that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeoutPhase {
+    /// `timeout`: the whole request, its body included.
+    Total,
+    /// `pool_timeout`: waiting for a connection at the pool's limit.
+    Pool,
+    /// `connect_timeout`: resolving, connecting, TLS.
+    Connect,
+    /// `head_timeout`: from the request on the wire to the head of the response.
+    Head,
+    /// `read_timeout`: between two reads of the body.
+    Read,
+}
+
+impl TimeoutPhase {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Total => "the request took longer than its timeout",
+            Self::Pool => "no connection of the pool became free in time",
+            Self::Connect => "no connection was made in time",
+            Self::Head => "the response's head did not come in time",
+            Self::Read => "the next part of the body did not come in time",
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: None,
+            url: None,
+            status: None,
+            source: None,
+            sent: false,
+        }))
+    }
+
+    pub(crate) fn url_invalid(message: impl Into<Box<str>>) -> Self {
+        Self::new(ErrorKind::Url).with_message(message)
+    }
+
+    pub(crate) fn builder(message: impl Into<Box<str>>) -> Self {
+        Self::new(ErrorKind::Builder).with_message(message)
+    }
+
+    pub(crate) fn closed(message: impl Into<Box<str>>) -> Self {
+        Self::new(ErrorKind::Closed).with_message(message)
+    }
+
+    pub(crate) fn timeout(phase: TimeoutPhase) -> Self {
+        Self::new(ErrorKind::Timeout(phase))
+    }
+
+    pub(crate) fn status_code(status: StatusCode, body: Bytes) -> Self {
+        let mut error = Self::new(ErrorKind::Status).after_sending();
+        error.0.status = Some(Box::new(StatusContext { status, body }));
+        error
+    }
+
+    pub(crate) fn with_message(mut self, message: impl Into<Box<str>>) -> Self {
+        self.0.message = Some(message.into());
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Names the URL, without user info, query and fragment.
+    pub(crate) fn with_uri(mut self, uri: &http::Uri) -> Self {
+        if self.0.url.is_none() {
+            let scheme = uri.scheme_str().unwrap_or("http");
+            let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            self.0.url = Some(format!("{scheme}://{host}{}", uri.path()).into());
+        }
+        self
+    }
+
+    /// Marks that bytes of the request may have reached the server.
+    pub(crate) fn after_sending(mut self) -> Self {
+        self.0.sent = true;
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The URL of the request, without user info, query and fragment.
+    pub fn url(&self) -> Option<&str> {
+        self.0.url.as_deref()
+    }
+
+    /// The status that `raise_for_status` refused.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status.as_ref().map(|context| context.status)
+    }
+
+    /// The head of the refused response's body: at most 8 KiB.
+    ///
+    /// `None` unless [`kind`](Self::kind) is [`ErrorKind::Status`].
+    pub fn body(&self) -> Option<&[u8]> {
+        self.0.status.as_ref().map(|context| &context.body[..])
+    }
+
+    /// Whether a time limit passed, in whichever phase.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Timeout(_))
+    }
+
+    /// Whether no connection could be made: name, network, TLS or `connect_timeout`.
+    pub fn is_connect(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Dns
+                | ErrorKind::Connect
+                | ErrorKind::Tls
+                | ErrorKind::Timeout(TimeoutPhase::Connect)
+        )
+    }
+
+    /// Whether the session was closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.kind == ErrorKind::Closed
+    }
+
+    /// Whether the server answered 4xx or 5xx and `raise_for_status` was on.
+    pub fn is_status(&self) -> bool {
+        self.0.kind == ErrorKind::Status
+    }
+
+    /// Whether the request was refused before anything went out.
+    pub fn is_builder(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Url | ErrorKind::Builder)
+    }
+
+    /// Whether the response's body could not be read as what it was asked for.
+    pub fn is_decode(&self) -> bool {
+        self.0.kind == ErrorKind::Decode
+    }
+
+    /// Whether bytes of the request may have reached the server.
+    ///
+    /// `false` is certain: the server has seen nothing of it.
+    pub fn was_sent(&self) -> bool {
+        self.0.sent
+    }
+
+    /// Whether the same request may be tried again without any risk of being carried out twice,
+    /// and with some hope: nothing of it was sent, and it is not the request itself that is wrong.
+    pub fn is_retryable(&self) -> bool {
+        !self.0.sent
+            && (self.is_connect()
+                || matches!(
+                    self.0.kind,
+                    ErrorKind::Timeout(TimeoutPhase::Pool) | ErrorKind::Protocol
+                ))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        match (&inner.message, inner.kind) {
+            (Some(message), _) => f.write_str(message)?,
+            (None, ErrorKind::Timeout(phase)) => f.write_str(phase.describe())?,
+            (None, ErrorKind::Status) => f.write_str("the server refused the request")?,
+            (None, kind) => f.write_str(kind.describe())?,
+        }
+        if let Some(context) = &inner.status {
+            write!(f, ": {}", context.status)?;
+        }
+        if let Some(url) = &inner.url {
+            write!(f, " ({url})")?;
+        }
+        Ok(())
+    }
+}
+
+impl ErrorKind {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Url => "invalid URL",
+            Self::Builder => "invalid request or setting",
+            Self::Dns => "the host's name could not be resolved",
+            Self::Connect => "no connection could be made",
+            Self::Tls => "the TLS handshake failed",
+            Self::Timeout(phase) => phase.describe(),
+            Self::Closed => "the session is closed",
+            Self::Status => "the server refused the request",
+            Self::Body => "the request's body failed",
+            Self::BodyTruncated => "the connection ended before the body did",
+            Self::Decode => "the body could not be decoded",
+            Self::Protocol => "the peer broke the HTTP exchange",
+            Self::Hook => "the on_open hook failed",
+            Self::NoRuntime => "not called from within a tokio runtime",
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &inner.kind);
+        if let Some(message) = &inner.message {
+            debug.field("message", message);
+        }
+        if let Some(url) = &inner.url {
+            debug.field("url", url);
+        }
+        if let Some(context) = &inner.status {
+            debug.field("status", &context.status);
+        }
+        if let Some(source) = &inner.source {
+            debug.field("source", source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word_wide_and_can_be_sent_and_shared() {
+        fn assert_traits<T: Send + Sync + StdError + 'static>() {}
+        assert_traits::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn an_error_names_the_url_without_its_secrets() {
+        let uri = "http://user:pass@host:81/path?token=secret"
+            .parse()
+            .unwrap();
+        let error = Error::timeout(TimeoutPhase::Head).with_uri(&uri);
+        assert_eq!(error.url(), Some("http://host:81/path"));
+        let shown = format!("{error} {error:?}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("pass"),
+            "{shown}"
+        );
+    }
+}

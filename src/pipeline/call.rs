@@ -1,0 +1,140 @@
+//! A request that is complete: nothing of it can be refused any more but by the network.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Version};
+
+use crate::body::Body;
+use crate::error::{Error, Result};
+use crate::url::{BaseUrl, Location, Target, UserInfo, no_base};
+
+use std::time::Duration;
+
+/// What one request sets for itself. Travels in the extensions of an `http::Request`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CallOptions {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) raise_for_status: Option<bool>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) extensions: Extensions,
+    pub(crate) body: Body,
+    pub(crate) options: CallOptions,
+}
+
+impl Call {
+    /// Takes a request that was made elsewhere. A URI without a host is resolved against the base.
+    pub(crate) fn from_http(request: Request<Body>, base: Option<&BaseUrl>) -> Result<Self> {
+        let (mut head, body) = request.into_parts();
+        let target = if head.uri.scheme().is_some() {
+            Target::from_uri(&head.uri)?
+        } else {
+            resolve(Location::Relative(head.uri.to_string().into()), base)?
+        };
+        let options = head.extensions.remove::<CallOptions>().unwrap_or_default();
+        Self {
+            method: head.method,
+            target,
+            version: head.version,
+            headers: head.headers,
+            extensions: head.extensions,
+            body,
+            options,
+        }
+        .checked()
+    }
+
+    /// Turns the call into a request that [`from_http`](Self::from_http) takes back.
+    pub(crate) fn into_http(self) -> Request<Body> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.target.uri;
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers;
+        *request.extensions_mut() = self.extensions;
+        if self.options != CallOptions::default() {
+            request.extensions_mut().insert(self.options);
+        }
+        request
+    }
+
+    /// Refuses what would break the exchange, and moves the URL's credentials to their header.
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        if !matches!(self.version, Version::HTTP_10 | Version::HTTP_11) {
+            return Err(Error::builder(format!(
+                "{:?} cannot be asked for: this session speaks HTTP/1.0 and HTTP/1.1",
+                self.version
+            )));
+        }
+        self.check_length()?;
+        if let Some(user_info) = self.target.user_info.take()
+            && !self.headers.contains_key(AUTHORIZATION)
+        {
+            self.headers.insert(AUTHORIZATION, basic(&user_info));
+        }
+        Ok(self)
+    }
+
+    /// RFC 9112 §6: a message has one length, and it is the body's.
+    fn check_length(&mut self) -> Result<()> {
+        if self.headers.is_empty() {
+            return Ok(());
+        }
+        let mut announced = self.headers.get_all(CONTENT_LENGTH).iter();
+        let Some(value) = announced.next() else {
+            return Ok(());
+        };
+        let length = value
+            .to_str()
+            .ok()
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|digits| digits.parse::<u64>().ok());
+        let Some(length) = length.filter(|_| announced.next().is_none()) else {
+            return Err(Error::builder("Content-Length is not one whole number"));
+        };
+        if self.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Error::builder(
+                "Content-Length and Transfer-Encoding exclude each other",
+            ));
+        }
+        match self.body.length() {
+            Some(actual) if actual != length => Err(Error::builder(format!(
+                "Content-Length is {length}, but the body has {actual} bytes"
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                self.body.announce(length);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// An absolute target is the target; a relative one needs a base.
+pub(crate) fn resolve(location: Location, base: Option<&BaseUrl>) -> Result<Target> {
+    match (location, base) {
+        (Location::Absolute(target), _) => Ok(target),
+        (Location::Relative(path), Some(base)) => base.join(&path),
+        (Location::Relative(path), None) => Err(no_base(&path)),
+    }
+}
+
+fn basic(user_info: &UserInfo) -> HeaderValue {
+    basic_credentials(&user_info.username, user_info.password.as_deref())
+}
+
+/// `Basic` credentials (RFC 7617 §2), marked as sensitive.
+pub(crate) fn basic_credentials(username: &str, password: Option<&str>) -> HeaderValue {
+    let pair = format!("{username}:{}", password.unwrap_or_default());
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+        .expect("base64 is made of visible ASCII");
+    value.set_sensitive(true);
+    value
+}

@@ -1,0 +1,324 @@
+//! A connection for an exchange: an idle one, one that comes back, or a new one.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::Future;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::attempt::{Attempt, OwnedAttempt};
+use super::http1::{Http1, Place};
+use super::permit::{Permit, PermitSource};
+use super::shared::{Exchange, Pool};
+use super::state::{EntryKind, Grant, Idle, Key, State};
+use super::timer::millis;
+use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
+
+/// How long a connection may have idled and still be trusted without a look at its socket.
+const TRUST: u64 = 1000;
+
+/// What a request asks of its connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wants<'a> {
+    pub(super) uri: &'a Uri,
+    pub(super) key: Key<'a>,
+    pub(super) runtime: &'a Handle,
+    /// The request cannot be sent twice: the socket is looked at first.
+    pub(super) careful: bool,
+    /// When the whole request must be over, on the pool's clock.
+    pub(super) deadline: Option<u64>,
+}
+
+impl<'a> Wants<'a> {
+    pub(super) fn key_of(uri: &'a Uri) -> Result<Key<'a>> {
+        let authority = uri
+            .authority()
+            .ok_or_else(|| Error::url_invalid("the URL has no host"))?;
+        Ok(Key {
+            https: uri.scheme_str() == Some("https"),
+            authority: authority.as_str(),
+        })
+    }
+}
+
+impl Exchange {
+    /// Begins an exchange, with an idle connection if there is one.
+    pub(super) fn start(pool: &Arc<Pool>, wants: Wants<'_>, as_hook: bool) -> Result<Self> {
+        let now = pool.clock.now();
+        let mut expired = Vec::new();
+        let (mut exchange, found) = {
+            let mut state = pool.lock();
+            let exchange = Self::begin(pool, &mut state, as_hook)?;
+            let found = pool.idle_connection(&mut state, wants, now, &mut expired);
+            (exchange, found)
+        };
+        expired.into_iter().for_each(Http1::shut_down);
+        exchange.connection = found.and_then(|idle| idle.if_alive(wants, now));
+        Ok(exchange)
+    }
+
+    /// Sees to it that the exchange has a connection. `fresh`: one that has carried nothing yet.
+    pub(super) async fn check_out(&mut self, wants: Wants<'_>, fresh: bool) -> Result<()> {
+        while !fresh && self.connection.is_none() {
+            let pool = self.pool();
+            let now = pool.clock.now();
+            let mut expired = Vec::new();
+            let found = pool.idle_connection(&mut pool.lock(), wants, now, &mut expired);
+            expired.into_iter().for_each(Http1::shut_down);
+            let Some(idle) = found else { break };
+            self.connection = idle.if_alive(wants, now);
+        }
+        if self.connection.is_none() {
+            self.connection = Some(Ticket::wait(self.pool(), wants, fresh).await?);
+        }
+        Ok(())
+    }
+}
+
+impl Idle {
+    fn if_alive(self, wants: Wants<'_>, now: u64) -> Option<Http1> {
+        let look = wants.careful || self.since + TRUST <= now;
+        self.connection.is_alive(look).then_some(self.connection)
+    }
+}
+
+impl Pool {
+    fn idle_connection(
+        &self,
+        state: &mut State,
+        wants: Wants<'_>,
+        now: u64,
+        expired: &mut Vec<Http1>,
+    ) -> Option<Idle> {
+        let origin = state.find_origin(wants.key)?;
+        let oldest = self
+            .config
+            .idle_timeout
+            .map_or(0, |timeout| now.saturating_sub(millis(timeout)));
+        state.take_idle(origin, wants.runtime.id(), oldest, expired)
+    }
+
+    /// Begins to connect.
+    fn connect(self: &Arc<Self>, permit: Permit, wants: Wants<'_>) -> Result<OwnedAttempt> {
+        let host = HeaderValue::from_str(wants.key.authority).map_err(|error| {
+            Error::url_invalid("the URL's host is no valid Host header").with_source(error)
+        })?;
+        let id = permit.id();
+        let place = {
+            let mut state = self.lock();
+            if state.severed {
+                drop(state);
+                return Err(closed_while_waiting());
+            }
+            Place {
+                origin: state.entries[id].origin,
+                host,
+                timer: state.timer(wants.runtime),
+            }
+        };
+        let connecting = self.dial.dial(origin_of(wants.uri));
+        let limit = self.config.connect_timeout;
+        let max_buf_size = self.config.http1_max_buf_size;
+        let attempt = Arc::new(Attempt::new(Box::pin(async move {
+            // Declared before all that it covers, and so dropped after it.
+            let permit = permit;
+            let made = match limit {
+                Some(limit) => timeout(limit, connecting)
+                    .await
+                    .map_err(|_| Error::timeout(TimeoutPhase::Connect))?,
+                None => connecting.await,
+            };
+            Http1::handshake(made?, permit, place, max_buf_size).await
+        })));
+        self.lock().entries[id].kind = EntryKind::Connecting(Arc::clone(&attempt));
+        Ok(OwnedAttempt(attempt))
+    }
+
+    /// Lets a connection that lost its race be made all the same: the next waiter may need it.
+    fn connect_in_background(self: &Arc<Self>, id: usize, attempt: OwnedAttempt, runtime: &Handle) {
+        if let Some(entry) = self.lock().entries.get_mut(id) {
+            entry.background = true;
+        }
+        let pool = Arc::clone(self);
+        runtime.spawn(self.tasks.track_future(async move {
+            if let Ok(connection) = poll_fn(|cx| attempt.poll(cx)).await {
+                pool.opened(&connection);
+                // A first poll, so that hyper asks for a request and sees the peer close.
+                if connection.link.drive_at_rest() {
+                    pool.check_in(connection);
+                }
+            }
+        }));
+    }
+
+    fn opened(&self, connection: &Http1) {
+        let severed = {
+            let mut state = self.lock();
+            state.opened(&connection.link);
+            state.severed
+        };
+        if severed {
+            connection.link.sever();
+        }
+    }
+}
+
+fn closed_while_waiting() -> Error {
+    Error::closed("the session was closed while the request waited for a connection")
+}
+
+/// The `scheme://authority/` that a connector is asked for.
+fn origin_of(uri: &Uri) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = uri.scheme().cloned();
+    parts.authority = uri.authority().cloned();
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).expect("scheme and authority come from a URI that has both")
+}
+
+/// A place in the queue, and the attempt that its permit pays for.
+struct Ticket<'a> {
+    pool: &'a Arc<Pool>,
+    wants: Wants<'a>,
+    number: u64,
+    attempt: Option<(usize, OwnedAttempt)>,
+}
+
+impl<'a> Ticket<'a> {
+    async fn wait(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool) -> Result<Http1> {
+        let mut ticket = Self::draw(pool, wants, fresh)?;
+        let queue_limit = pool.config.pool_timeout.map(|limit| Instant::now() + limit);
+        let deadline = wants.deadline.map(|at| pool.clock.instant(at));
+        let mut alarm = Alarm::default();
+        poll_fn(|cx| {
+            if let Poll::Ready(served) = ticket.poll(cx) {
+                return Poll::Ready(served);
+            }
+            // Making a connection has its own limit; only queueing for one counts here.
+            let queueing = queue_limit.filter(|_| ticket.attempt.is_none());
+            let first = match (queueing, deadline) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            match first {
+                Some(at) if alarm.poll(at, cx).is_ready() => {
+                    Poll::Ready(Err(ticket.out_of_time(deadline == Some(at))))
+                }
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool) -> Result<Self> {
+        let limit = pool.config.max_connections;
+        let source = Arc::clone(pool) as Arc<dyn PermitSource>;
+        let (number, evicted) = {
+            let mut state = pool.lock();
+            if state.severed {
+                return Err(closed_while_waiting());
+            }
+            let number = state.enqueue(wants.key, wants.runtime.id(), fresh, limit, &source);
+            (number, state.evict(limit))
+        };
+        if let Some(evicted) = evicted {
+            evicted.shut_down();
+        }
+        Ok(Self {
+            pool,
+            wants,
+            number,
+            attempt: None,
+        })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Http1>> {
+        match self.fetch(cx) {
+            Some(Grant::Connection(connection)) => {
+                if let Some((id, attempt)) = self.attempt.take() {
+                    let runtime = self.wants.runtime;
+                    self.pool.connect_in_background(id, attempt, runtime);
+                }
+                return Poll::Ready(Ok(connection));
+            }
+            Some(Grant::Permit(permit)) => {
+                let id = permit.id();
+                self.attempt = Some((id, self.pool.connect(permit, self.wants)?));
+            }
+            Some(Grant::Severed) => {
+                return Poll::Ready(Err(closed_while_waiting()));
+            }
+            None => {}
+        }
+        let Some((_, attempt)) = &self.attempt else {
+            return Poll::Pending;
+        };
+        let made = std::task::ready!(attempt.poll(cx));
+        self.attempt = None;
+        if let Ok(connection) = &made {
+            self.pool.opened(connection);
+        }
+        Poll::Ready(made)
+    }
+
+    fn fetch(&self, cx: &Context<'_>) -> Option<Grant> {
+        let mut state = self.pool.lock();
+        let waiter = state
+            .waiters
+            .get_mut(&self.number)
+            .expect("a ticket's waiter stays until the ticket is dropped");
+        let grant = waiter.grant.take();
+        if grant.is_none() {
+            match &mut waiter.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        grant
+    }
+
+    fn out_of_time(&self, total: bool) -> Error {
+        if total {
+            return Error::timeout(TimeoutPhase::Total);
+        }
+        let limit = self.pool.config.max_connections;
+        let stats = self.pool.stats();
+        Error::new(ErrorKind::Timeout(TimeoutPhase::Pool)).with_message(format!(
+            "no connection of the pool became free in time: limit {limit}, {} in use, {} waiting",
+            stats.in_use, stats.waiting
+        ))
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let grant = self.pool.lock().leave(self.number);
+        match grant {
+            Some(Grant::Connection(connection)) => self.pool.check_in(connection),
+            // Dropped here, a permit goes to the next in the queue.
+            Some(Grant::Permit(_) | Grant::Severed) | None => {}
+        }
+    }
+}
+
+/// A sleep whose end may move.
+#[derive(Default)]
+struct Alarm(Option<(Instant, Pin<Box<Sleep>>)>);
+
+impl Alarm {
+    fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let (set, sleep) = self
+            .0
+            .get_or_insert_with(|| (at, Box::pin(sleep_until(at))));
+        if *set != at {
+            *set = at;
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,180 @@
+//! The timer's task: idle connections grow old or die, exchanges run out of time.
+
+use std::sync::{Arc, Weak};
+
+use super::http1::{Http1, Link};
+use super::shared::Pool;
+use super::state::{EntryKind, State};
+use super::timer::{Timer, millis};
+
+/// How often idle connections are asked whether their peer has closed.
+const LOOK: u64 = 1000;
+
+impl Pool {
+    /// Sets an exchange's time limit.
+    pub(super) fn arm(self: &Arc<Self>, link: &Link, at: u64) {
+        link.signal.arm(at);
+        if link.timer.want(at) {
+            self.start_timer(&link.timer);
+        }
+    }
+
+    /// Sees to it that a connection which idles from `now` on is looked at.
+    pub(super) fn watch_idle(self: &Arc<Self>, timer: &Arc<Timer>, now: u64) {
+        if timer.want(now + LOOK) {
+            self.start_timer(timer);
+        }
+    }
+
+    fn start_timer(self: &Arc<Self>, timer: &Arc<Timer>) {
+        let task = run(Arc::downgrade(self), Running::new(Arc::clone(timer)));
+        timer.runtime.spawn(self.tasks.track_future(task));
+    }
+
+    /// Does what is due, and says when to look again. `None`: there is nothing to watch.
+    fn look_around(&self, timer: &Arc<Timer>) -> Option<u64> {
+        let now = self.clock.now();
+        let mut due = Due::default();
+        {
+            let mut state = self.lock();
+            due.exchanges(&state, timer, now);
+            let idle_timeout = self.config.idle_timeout.map(millis);
+            due.idle(&mut state, timer, now, idle_timeout);
+        }
+        due.expired.into_iter().for_each(Http1::shut_down);
+        due.passed.iter().for_each(|link| link.waker.wake_by_ref());
+        for link in due.noticed {
+            if !link.drive_at_rest() {
+                self.forget(&link);
+            }
+        }
+        due.next
+    }
+
+    /// Takes a dead connection out of the idle ones, unless an exchange has just found it.
+    fn forget(&self, link: &Arc<Link>) {
+        let mut state = self.lock();
+        let Some(origin) = state.origins.get_mut(link.origin) else {
+            return;
+        };
+        let place = origin
+            .idle
+            .iter()
+            .position(|entry| Arc::ptr_eq(&entry.connection.link, link));
+        let dead = place.map(|place| origin.idle.remove(place));
+        state.idle -= usize::from(dead.is_some());
+        drop(state);
+        drop(dead);
+    }
+}
+
+/// What one look around found.
+#[derive(Default)]
+struct Due {
+    next: Option<u64>,
+    passed: Vec<Arc<Link>>,
+    expired: Vec<Http1>,
+    noticed: Vec<Arc<Link>>,
+}
+
+impl Due {
+    fn look_at(&mut self, at: u64) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    fn exchanges(&mut self, state: &State, timer: &Arc<Timer>, now: u64) {
+        for (_, entry) in &state.entries {
+            let EntryKind::Open(link) = &entry.kind else {
+                continue;
+            };
+            let Some(at) = link.signal.armed().filter(|_| link.is_watched_by(timer)) else {
+                continue;
+            };
+            if at > now {
+                self.look_at(at);
+            } else if link.signal.pass(at) {
+                self.passed.push(Arc::clone(link));
+            }
+        }
+    }
+
+    fn idle(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64, timeout: Option<u64>) {
+        let before = self.expired.len();
+        for (_, origin) in &mut state.origins {
+            let expired = origin.idle.extract_if(.., |entry| {
+                let link = &entry.connection.link;
+                if !link.is_watched_by(timer) {
+                    return false;
+                }
+                let ends = timeout.map_or(u64::MAX, |timeout| entry.since.saturating_add(timeout));
+                if ends <= now {
+                    return true;
+                }
+                self.next = Some(self.next.unwrap_or(u64::MAX).min(ends).min(now + LOOK));
+                let settles = !entry.settled && entry.since + LOOK <= now;
+                entry.settled |= settles;
+                if link.signal.take_notice() || settles {
+                    self.noticed.push(Arc::clone(link));
+                }
+                false
+            });
+            self.expired.extend(expired.map(|entry| entry.connection));
+        }
+        state.idle -= self.expired.len() - before;
+    }
+}
+
+/// Marks the timer as stopped when the task ends, also when it is dropped with its runtime.
+struct Running {
+    timer: Arc<Timer>,
+    stopped: bool,
+}
+
+impl Running {
+    fn new(timer: Arc<Timer>) -> Self {
+        Self {
+            timer,
+            stopped: false,
+        }
+    }
+
+    fn stop(&mut self) {
+        self.timer.stopped();
+        self.stopped = true;
+    }
+
+    /// Goes on, unless another task has been started meanwhile.
+    fn resume(&mut self) -> bool {
+        self.stopped = !self.timer.kick();
+        !self.stopped
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.stopped {
+            self.stop();
+        }
+    }
+}
+
+async fn run(pool: Weak<Pool>, mut running: Running) {
+    let look_around = |timer: &Arc<Timer>| {
+        timer.looking();
+        let pool = pool.upgrade()?;
+        Some((pool.look_around(timer)?, pool.clock))
+    };
+    let timer = Arc::clone(&running.timer);
+    loop {
+        match look_around(&timer) {
+            Some((next, clock)) => timer.sleep(clock, next).await,
+            None => {
+                running.stop();
+                // A deadline that was set before found a task still there to see to it.
+                if look_around(&timer).is_none() || !running.resume() {
+                    return;
+                }
+            }
+        }
+    }
+}

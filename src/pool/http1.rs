@@ -1,0 +1,231 @@
+//! An HTTP/1 connection that is polled by whoever has a use for it.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::Future;
+use http::HeaderValue;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
+use tokio::task::coop::unconstrained;
+
+use super::permit::{Io, Permit};
+use super::signal::Signal;
+use super::timer::Timer;
+use crate::body::Body;
+use crate::connect::BoxConnection;
+use crate::error::{Error, ErrorKind, Result};
+
+/// One connection with its sending side. Dropping it closes the socket at once.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    pub(super) sender: SendRequest<Body>,
+    pub(super) link: OwnedLink,
+    /// Whether it has been in the pool before its present exchange.
+    pub(super) reused: bool,
+    /// Whether it may carry another request after its present one.
+    pub(super) reusable: bool,
+}
+
+/// The owner's handle to its connection: closes the socket when dropped.
+#[derive(Debug)]
+pub(super) struct OwnedLink(pub(super) Arc<Link>);
+
+/// What others may do to a connection while somebody drives it: look at it, wake it, cut it.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The place in the pool's registry, and the id of the permit.
+    pub(super) id: usize,
+    pub(super) origin: usize,
+    /// The `Host` header of its origin, made once.
+    pub(super) host: HeaderValue,
+    pub(super) signal: Arc<Signal>,
+    /// `signal` as a waker, so that no poll has to make one.
+    pub(super) waker: Waker,
+    pub(super) timer: Arc<Timer>,
+    pub(super) remote_addr: Option<SocketAddr>,
+    connection: Mutex<Option<Connection<Io, Body>>>,
+    severed: AtomicBool,
+}
+
+/// Where a new connection belongs.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) origin: usize,
+    pub(super) host: HeaderValue,
+    pub(super) timer: Arc<Timer>,
+}
+
+impl Http1 {
+    pub(super) async fn handshake(
+        transport: BoxConnection,
+        permit: Permit,
+        place: Place,
+        max_buf_size: usize,
+    ) -> Result<Self> {
+        let mut extensions = http::Extensions::new();
+        transport.connected().get_extras(&mut extensions);
+        let remote_addr = extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
+        let signal = Arc::new(Signal::new());
+        let id = permit.id();
+        let io = Io::new(transport, Arc::clone(&signal), permit);
+        // Waits for nothing: in HTTP/1 the first bytes are the request's.
+        let (sender, connection) = Builder::new()
+            .max_buf_size(max_buf_size)
+            .handshake(io)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
+        let link = Link {
+            id,
+            origin: place.origin,
+            host: place.host,
+            waker: Waker::from(Arc::clone(&signal)),
+            signal,
+            timer: place.timer,
+            remote_addr,
+            connection: Mutex::new(Some(connection)),
+            severed: AtomicBool::new(false),
+        };
+        Ok(Self {
+            sender,
+            link: OwnedLink(Arc::new(link)),
+            reused: false,
+            reusable: true,
+        })
+    }
+
+    /// Whether the connection can carry another request now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.reusable && self.sender.is_ready()
+    }
+
+    /// Whether an idle connection still stands. `look`: at the raw socket as well.
+    pub(super) fn is_alive(&self, look: bool) -> bool {
+        let noticed = self.link.signal.take_notice();
+        if look {
+            self.link.signal.ask_for_look();
+        }
+        if !noticed && !look {
+            return true;
+        }
+        self.link.drive_at_rest()
+    }
+
+    /// Says goodbye to an idle connection: FIN, under TLS `close_notify` first. Never waits.
+    pub(super) fn shut_down(self) {
+        let Self { sender, link, .. } = self;
+        drop(sender);
+        link.drive_at_rest();
+    }
+
+    /// Says goodbye and waits until it is said.
+    pub(super) async fn shut_down_fully(self) {
+        let Self { sender, link, .. } = self;
+        drop(sender);
+        poll_fn(|cx| link.poll_as(cx)).await;
+    }
+}
+
+impl Link {
+    /// Polls the connection: the only place that does. `false`: it has ended and is closed.
+    ///
+    /// A connection that has said `Ready` must be dropped there and then: its sender still calls
+    /// itself ready, and a request given to it would hang.
+    pub(super) fn drive(&self, cx: &mut Context<'_>) -> bool {
+        let mut connection = self.lock();
+        let Some(running) = connection.as_mut() else {
+            return false;
+        };
+        if Pin::new(running).poll(cx).is_pending() {
+            drop(connection);
+            if self.severed.load(Ordering::SeqCst) {
+                self.close();
+                return false;
+            }
+            return true;
+        }
+        let ended = connection.take();
+        drop(connection);
+        drop(ended);
+        false
+    }
+
+    /// Polls the connection while no task drives it. A spent cooperation budget of the caller's
+    /// task would make a dead connection look alive, so it does not count here.
+    pub(super) fn drive_at_rest(&self) -> bool {
+        let mut driving = pin!(unconstrained(poll_fn(|cx| Poll::Ready(self.drive(cx)))));
+        match driving.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+            Poll::Ready(running) => running,
+            Poll::Pending => true,
+        }
+    }
+
+    /// Polls the connection for a task that has nothing else to do with it. `Ready`: it has ended.
+    pub(super) fn poll_as(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.signal.begin(cx.waker());
+        if !self.drive(&mut Context::from_waker(&self.waker)) {
+            return Poll::Ready(());
+        }
+        self.pend(cx)
+    }
+
+    /// Ends a poll with nothing to show, handing on a wake-up that came during it.
+    pub(super) fn pend<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
+        if self.signal.end() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn is_watched_by(&self, timer: &Arc<Timer>) -> bool {
+        Arc::ptr_eq(&self.timer, timer)
+    }
+
+    /// Closes the socket now, whoever is using it.
+    pub(super) fn close(&self) {
+        let connection = self.lock().take();
+        drop(connection);
+    }
+
+    /// Cuts the connection from outside its exchange, and tells the exchange.
+    pub(super) fn sever(&self) {
+        self.severed.store(true, Ordering::SeqCst);
+        // Being polled right now? Then its driver sees the flag when the poll is over.
+        let taken = match self.connection.try_lock() {
+            Ok(mut connection) => connection.take(),
+            Err(_) => None,
+        };
+        drop(taken);
+        self.waker.wake_by_ref();
+    }
+
+    /// Whether the connection was cut by us.
+    pub(super) fn was_severed(&self) -> bool {
+        self.severed.load(Ordering::SeqCst)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Connection<Io, Body>>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for OwnedLink {
+    type Target = Arc<Link>;
+
+    fn deref(&self) -> &Arc<Link> {
+        &self.0
+    }
+}
+
+impl Drop for OwnedLink {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,39 @@
+//! Connections, kept and lent: who may open one, who gets the next one, and when each is closed.
+//!
+//! An exchange owns its connection and polls it; what is not in an exchange idles here. A request
+//! goes through `exchange` (send, and the response's body in `incoming`), which asks `checkout` for
+//! a connection. All shared state is `state`, behind one short lock.
+
+mod stats;
+
+mod signal;
+
+mod permit;
+
+mod http1;
+
+mod timer;
+
+mod state;
+
+mod shared;
+
+mod expiry;
+
+mod attempt;
+
+mod checkout;
+
+mod incoming;
+
+mod exchange;
+
+mod close;
+
+mod owner;
+
+pub(crate) use exchange::Outgoing;
+pub(crate) use incoming::Incoming;
+pub(crate) use owner::{Lease, Owner};
+pub(crate) use shared::Pool;
+pub use stats::{CloseReport, Stats};

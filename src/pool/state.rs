@@ -1,0 +1,371 @@
+//! The pool's books: origins, idle connections, waiters, permits, counters.
+//!
+//! Everything here runs under the pool's one lock: it updates and answers, and never drops a
+//! connection, wakes a task or calls anything else. What must be dropped or woken is handed out.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::task::Waker;
+
+use hashbrown::{Equivalent, HashMap};
+use slab::Slab;
+use tokio::runtime::{self, Handle};
+
+use super::attempt::Attempt;
+use super::http1::{Http1, Link};
+use super::permit::{Permit, PermitSource};
+use super::timer::Timer;
+
+/// What makes two connections interchangeable.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) https: bool,
+    /// Host and port, as the URL has them: lower-case, the scheme's default port left out.
+    pub(super) authority: &'a str,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct OwnedKey {
+    https: bool,
+    authority: Box<str>,
+}
+
+/// Who may begin an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Everybody.
+    Open,
+    /// The closing hook alone.
+    Hook,
+    /// Nobody.
+    Shut,
+}
+
+#[derive(Debug)]
+pub(super) struct Origin {
+    key: OwnedKey,
+    /// Oldest first.
+    pub(super) idle: Vec<Idle>,
+    /// Waiters and permits that refer to this origin.
+    users: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) connection: Http1,
+    /// In milliseconds of the pool's clock.
+    pub(super) since: u64,
+    /// Whether the timer has polled it since it was laid to rest.
+    pub(super) settled: bool,
+}
+
+/// A live connection, or one being made.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) origin: usize,
+    pub(super) kind: EntryKind,
+    /// Nobody's exchange: closed as soon as the session is.
+    pub(super) background: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum EntryKind {
+    /// The permit has been given out.
+    Permitted,
+    Connecting(Arc<Attempt>),
+    Open(Arc<Link>),
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) origin: usize,
+    runtime: runtime::Id,
+    /// Wants a connection that has carried nothing yet.
+    fresh: bool,
+    permitted: bool,
+    pub(super) waker: Option<Waker>,
+    pub(super) grant: Option<Grant>,
+}
+
+/// What a waiter gets.
+#[derive(Debug)]
+pub(super) enum Grant {
+    Connection(Http1),
+    Permit(Permit),
+    Severed,
+}
+
+/// What became of a connection that was offered to the waiters and the idle.
+#[derive(Debug)]
+pub(super) enum Offer {
+    Taken(Option<Waker>),
+    Idling,
+    /// Its place is needed for another origin or runtime, or the pool is shut.
+    Refused(Http1),
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) gate: Gate,
+    /// Everything has been cut; exchanges that remain are empty shells.
+    pub(super) severed: bool,
+    pub(super) origins: Slab<Origin>,
+    index: HashMap<OwnedKey, usize>,
+    pub(super) entries: Slab<Entry>,
+    pub(super) waiters: BTreeMap<u64, Waiter>,
+    next_ticket: u64,
+    pub(super) timers: Vec<Arc<Timer>>,
+    pub(super) closers: usize,
+    pub(super) exchanges: usize,
+    pub(super) idle: usize,
+    pub(super) open: usize,
+    pub(super) opened: u64,
+    pub(super) reused: u64,
+    pub(super) closed: u64,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            gate: Gate::Open,
+            severed: false,
+            origins: Slab::new(),
+            index: HashMap::new(),
+            entries: Slab::new(),
+            waiters: BTreeMap::new(),
+            next_ticket: 0,
+            timers: Vec::new(),
+            closers: 0,
+            exchanges: 0,
+            idle: 0,
+            open: 0,
+            opened: 0,
+            reused: 0,
+            closed: 0,
+        }
+    }
+
+    pub(super) fn find_origin(&self, key: Key<'_>) -> Option<usize> {
+        self.index.get(&key).copied()
+    }
+
+    fn origin_of(&mut self, key: Key<'_>) -> usize {
+        if let Some(id) = self.find_origin(key) {
+            return id;
+        }
+        let id = self.origins.insert(Origin {
+            key: key.to_owned(),
+            idle: Vec::new(),
+            users: 0,
+        });
+        self.index.insert(key.to_owned(), id);
+        id
+    }
+
+    fn leave_origin(&mut self, id: usize) {
+        let origin = &mut self.origins[id];
+        origin.users -= 1;
+        if origin.users == 0 {
+            let origin = self.origins.remove(id);
+            self.index.remove(&origin.key);
+        }
+    }
+
+    /// The newest idle connection that has not idled past `oldest`; the expired go to `expired`.
+    pub(super) fn take_idle(
+        &mut self,
+        origin: usize,
+        runtime: runtime::Id,
+        oldest: u64,
+        expired: &mut Vec<Http1>,
+    ) -> Option<Idle> {
+        let idle = &mut self.origins[origin].idle;
+        let fits = |entry: &Idle| entry.connection.link.timer.id() == runtime;
+        let newest = match idle.last() {
+            Some(last) if fits(last) => idle.len() - 1,
+            _ => idle.iter().rposition(fits)?,
+        };
+        let found = idle.remove(newest);
+        self.idle -= 1;
+        if found.since >= oldest {
+            return Some(found);
+        }
+        expired.push(found.connection);
+        self.idle -= idle.len();
+        let (mine, others): (Vec<_>, Vec<_>) = idle.drain(..).partition(fits);
+        self.idle += others.len();
+        *idle = others;
+        expired.extend(mine.into_iter().map(|entry| entry.connection));
+        None
+    }
+
+    /// Joins the queue; a permit comes at once if there is one to be had.
+    pub(super) fn enqueue(
+        &mut self,
+        key: Key<'_>,
+        runtime: runtime::Id,
+        fresh: bool,
+        limit: usize,
+        source: &Arc<dyn PermitSource>,
+    ) -> u64 {
+        let origin = self.origin_of(key);
+        self.origins[origin].users += 1;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        // A permit is free only if nobody waits for one: each that comes back goes to the first.
+        let permit = (self.entries.len() < limit).then(|| self.permit(origin, source));
+        self.waiters.insert(
+            ticket,
+            Waiter {
+                origin,
+                runtime,
+                fresh,
+                permitted: permit.is_some(),
+                waker: None,
+                grant: permit.map(Grant::Permit),
+            },
+        );
+        ticket
+    }
+
+    fn permit(&mut self, origin: usize, source: &Arc<dyn PermitSource>) -> Permit {
+        self.origins[origin].users += 1;
+        let id = self.entries.insert(Entry {
+            origin,
+            kind: EntryKind::Permitted,
+            background: false,
+        });
+        Permit::new(id, Arc::clone(source))
+    }
+
+    /// Leaves the queue, with what was granted and not fetched.
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant> {
+        let waiter = self.waiters.remove(&ticket)?;
+        self.leave_origin(waiter.origin);
+        waiter.grant
+    }
+
+    /// An idle connection that nobody in the queue's front can use, to make room at the limit: the
+    /// one that has idled longest.
+    pub(super) fn evict(&mut self, limit: usize) -> Option<Http1> {
+        let needy = |waiter: &Waiter| !waiter.permitted && waiter.grant.is_none();
+        if self.idle == 0 || self.entries.len() < limit || !self.waiters.values().any(needy) {
+            return None;
+        }
+        let (_, origin) = self
+            .origins
+            .iter_mut()
+            .filter(|(_, origin)| !origin.idle.is_empty())
+            .min_by_key(|(_, origin)| origin.idle[0].since)?;
+        self.idle -= 1;
+        Some(origin.idle.remove(0).connection)
+    }
+
+    /// Gives a connection that is ready for a request to the first waiter that it can serve, by
+    /// itself or by its place; else lays it to rest.
+    pub(super) fn offer(&mut self, connection: Http1, now: u64) -> Offer {
+        if self.gate != Gate::Open && self.waiters.is_empty() {
+            return Offer::Refused(connection);
+        }
+        let (origin, runtime) = (connection.link.origin, connection.link.timer.id());
+        let needy = |waiter: &&mut Waiter| waiter.grant.is_none();
+        for waiter in self.waiters.values_mut().filter(needy) {
+            if waiter.origin == origin && waiter.runtime == runtime && !waiter.fresh {
+                self.entries[connection.link.id].background = false;
+                waiter.grant = Some(Grant::Connection(connection));
+                return Offer::Taken(waiter.waker.take());
+            }
+            if !waiter.permitted {
+                return Offer::Refused(connection);
+            }
+        }
+        if self.gate != Gate::Open {
+            return Offer::Refused(connection);
+        }
+        connection.link.signal.rest();
+        self.entries[connection.link.id].background = false;
+        self.origins[origin].idle.push(Idle {
+            connection,
+            since: now,
+            settled: false,
+        });
+        self.idle += 1;
+        Offer::Idling
+    }
+
+    /// Takes a permit back and passes it on to the first waiter without one.
+    pub(super) fn release(&mut self, id: usize, source: &Arc<dyn PermitSource>) -> Option<Waker> {
+        let entry = self.entries.remove(id);
+        if matches!(entry.kind, EntryKind::Open(_)) {
+            self.open -= 1;
+            self.closed += 1;
+        }
+        self.leave_origin(entry.origin);
+        let (&ticket, waiter) = self
+            .waiters
+            .iter()
+            .find(|(_, waiter)| !waiter.permitted && waiter.grant.is_none())?;
+        let permit = self.permit(waiter.origin, source);
+        let waiter = self.waiters.get_mut(&ticket)?;
+        waiter.permitted = true;
+        waiter.grant = Some(Grant::Permit(permit));
+        waiter.waker.take()
+    }
+
+    pub(super) fn opened(&mut self, link: &Arc<Link>) {
+        let entry = &mut self.entries[link.id];
+        entry.kind = EntryKind::Open(Arc::clone(link));
+        entry.background = false;
+        self.open += 1;
+        self.opened += 1;
+    }
+
+    /// The timer of a runtime.
+    pub(super) fn timer(&mut self, runtime: &Handle) -> Arc<Timer> {
+        if let Some(timer) = self.timers.iter().find(|timer| timer.id() == runtime.id()) {
+            return Arc::clone(timer);
+        }
+        self.timers.retain(|timer| Arc::strong_count(timer) > 1);
+        let timer = Arc::new(Timer::new(runtime.clone()));
+        self.timers.push(Arc::clone(&timer));
+        timer
+    }
+
+    pub(super) fn connecting(&self) -> usize {
+        self.entries.len() - self.open
+    }
+}
+
+impl Key<'_> {
+    fn to_owned(self) -> OwnedKey {
+        OwnedKey {
+            https: self.https,
+            authority: self.authority.into(),
+        }
+    }
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.https.hash(state);
+        self.authority.hash(state);
+    }
+}
+
+impl Hash for OwnedKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { https, authority } = self;
+        Key {
+            https: *https,
+            authority,
+        }
+        .hash(state);
+    }
+}
+
+impl Equivalent<OwnedKey> for Key<'_> {
+    fn equivalent(&self, other: &OwnedKey) -> bool {
+        self.https == other.https && *self.authority == *other.authority
+    }
+}

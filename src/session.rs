@@ -1,0 +1,209 @@
+//! `Session`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, Method, Request};
+use tower_service::Service;
+
+use crate::body::Body;
+use crate::error::{Error, Result};
+use crate::pipeline::call::Call;
+use crate::pipeline::client::Client;
+use crate::pool::{CloseReport, Lease, Stats};
+use crate::request::RequestBuilder;
+use crate::response::Response;
+
+/// An open HTTP session: a connection pool with its defaults.
+///
+/// A cheap clone of one shared thing: clone it, there is no need for an `Arc` around it. Usually a
+/// [`SessionHolder`](crate::SessionHolder) opens it and lends it to closures;
+/// [`SessionBuilder::open`](crate::SessionBuilder::open) gives a bare one.
+///
+/// # Close
+///
+/// [`close`](Self::close) ends the session for all its clones and waits for the end. Dropping the
+/// last clone (that of the holder included) closes everything that is not in an exchange at once,
+/// without waiting: idle connections send FIN, under TLS `close_notify` first. A response that is
+/// being read goes on to its end.
+///
+/// # Examples
+///
+/// As a `tower` service:
+///
+/// ```
+/// use hyper_session::{Body, Session};
+/// use tower::ServiceExt;
+///
+/// # async fn example(session: Session) -> hyper_session::Result<()> {
+/// let request = http::Request::get("http://localhost:8080/").body(Body::empty()).unwrap();
+/// let response = session.oneshot(request).await?;
+/// assert!(response.status().is_success());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    client: Arc<Client>,
+}
+
+impl Session {
+    pub(crate) fn from_client(client: Arc<Client>) -> Self {
+        Self { client }
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        self.client.lease()
+    }
+
+    pub(crate) fn begin_close(&self) {
+        self.client.owner().begin_close();
+    }
+
+    /// Whether both are handles of one session.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.client.owner(), other.client.owner())
+    }
+
+    /// Starts a request.
+    ///
+    /// An absolute `url` is taken as it is. A relative one is appended to the path of the
+    /// [`base_url`](crate::SessionBuilder::base_url).
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        RequestBuilder::for_session(Arc::clone(&self.client), method, url.as_ref())
+    }
+
+    /// Starts a GET request.
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// Starts a POST request.
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// Starts a PUT request.
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PUT, url)
+    }
+
+    /// Starts a PATCH request.
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PATCH, url)
+    }
+
+    /// Starts a DELETE request.
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::DELETE, url)
+    }
+
+    /// Starts a HEAD request.
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::HEAD, url)
+    }
+
+    /// Starts an OPTIONS request.
+    pub fn options(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::OPTIONS, url)
+    }
+
+    /// Sends a request that was made elsewhere, with the session's defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestBuilder::send`], whose notes on cancel safety hold here as well.
+    pub async fn execute(&self, request: Request<Body>) -> Result<Response> {
+        let call = Call::from_http(request, self.client.base.as_ref())?;
+        self.client.execute(call).await
+    }
+
+    /// Derives a session on the same pool whose requests have these headers as well, unless they
+    /// bring their own.
+    pub fn with_default_headers(&self, headers: HeaderMap) -> Self {
+        let mut client = Client::clone(&self.client);
+        for name in headers.keys() {
+            client.defaults.headers.remove(name);
+        }
+        client.defaults.headers.extend(headers);
+        Self::from_client(Arc::new(client))
+    }
+
+    /// Returns the session's numbers at this moment.
+    pub fn stats(&self) -> Stats {
+        self.client.owner().pool().stats()
+    }
+
+    /// Whether a close has begun. Handles that hold a lease still work then.
+    pub fn is_closing(&self) -> bool {
+        self.client.owner().is_closing()
+    }
+
+    /// Closes the session for all its handles and waits for the end.
+    ///
+    /// New requests fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed) once no holder's call
+    /// or stream holds the session any more; exchanges under way end; idle connections are shut
+    /// down, all at once and for at most a second. When it returns, no socket of the session is
+    /// open. A second close waits for the same end and gives the same report.
+    ///
+    /// A [`Response`] that is neither read nor dropped is an exchange that does not end: use
+    /// [`close_within`](Self::close_within), or drop it first.
+    ///
+    /// # Cancel safety
+    ///
+    /// A close cannot be undone. Dropped, it leaves the rest to happen by itself, as at the drop of
+    /// the last handle; the closing hook may then not run.
+    pub async fn close(&self) -> CloseReport {
+        self.client.close().await
+    }
+
+    /// Closes the session and cuts what has not ended within `limit`.
+    ///
+    /// Exchanges that are cut fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`close`](Self::close); nothing is cut then.
+    pub async fn close_within(&self, limit: Duration) -> CloseReport {
+        self.client.close_within(limit).await
+    }
+}
+
+impl Service<Request<Body>> for Session {
+    type Response = http::Response<Body>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<http::Response<Body>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let session = self.clone();
+        Box::pin(async move { session.execute(request).await.map(Response::into_http) })
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field(
+                "base_url",
+                &self.client.base.as_ref().map(|base| base.as_str()),
+            )
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn assert_traits<T: Send + Sync + Unpin + Clone>() {}
+    assert_traits::<Session>();
+};
