@@ -13,11 +13,13 @@ use http::{HeaderMap, HeaderValue};
 use crate::config::{PoolConfig, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::pipeline::call::FRAMING;
 use crate::pipeline::client::{Client, CloseHook};
 use crate::pool::{Owner, Pool};
 use crate::session::Session;
 use crate::url::BaseUrl;
 
+type MakeConnector<C> = Box<dyn FnOnce(&ConnectOptions) -> Result<C> + Send + Sync>;
 type OpenHook = Arc<dyn Fn(Session) -> BoxFuture<'static, Result<Session, BoxError>> + Send + Sync>;
 type SharedCloseHook = Arc<dyn Fn(Session) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -36,7 +38,7 @@ pub struct SessionBuilder<C = DefaultConnector> {
     base_url: Option<String>,
     user_agent: Option<Result<HeaderValue>>,
     tls_root_pems: Vec<Vec<u8>>,
-    make_connector: Box<dyn FnOnce(&ConnectOptions) -> Result<C> + Send + Sync>,
+    make_connector: MakeConnector<C>,
     when_closed: WhenClosed,
     on_open: Option<OpenHook>,
     on_close: Option<SharedCloseHook>,
@@ -94,11 +96,13 @@ impl<C: Connector> SessionBuilder<C> {
             base_url: self.base_url,
             user_agent: self.user_agent,
             tls_root_pems: self.tls_root_pems,
-            make_connector: Box::new(move |options| match options.tls_root_pems.is_empty() {
-                true => Ok(connector),
-                false => Err(Error::builder(
-                    "tls_root_pem is an option of the default connector, not of the one that was set",
-                )),
+            make_connector: Box::new(move |options| {
+                if options.tls_root_pems.is_empty() {
+                    return Ok(connector);
+                }
+                Err(Error::builder(
+                    "tls_root_pem is for the default connector, not for the one that was set",
+                ))
             }),
             when_closed: self.when_closed,
             on_open: self.on_open,
@@ -109,14 +113,16 @@ impl<C: Connector> SessionBuilder<C> {
     /// Sets the URL that relative ones are appended to. Default: none.
     ///
     /// Its path is never lost: with `http://host/v4`, `/users` and `users` both are
-    /// `http://host/v4/users`, and `..` may not leave `/v4`. A query or a fragment in it is refused.
+    /// `http://host/v4/users`, `""` is the base itself, `?a=b` adds a query to it, and `..` may not
+    /// leave `/v4`. A query or a fragment in it is refused. Its user info becomes the credentials of
+    /// requests that have no `Authorization` of their own, before that of the default headers.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
     /// Sets headers for every request that does not bring its own of that name, in place of earlier
-    /// ones of the same names. Default: none.
+    /// ones of the same names. `Content-Length` and `Transfer-Encoding` are refused. Default: none.
     pub fn default_headers(mut self, headers: HeaderMap) -> Self {
         for name in headers.keys() {
             self.defaults.headers.remove(name);
@@ -144,9 +150,9 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
-    /// Limits each whole request, queueing and body included. Default: no limit.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.defaults.timeouts.total = Some(timeout);
+    /// Limits each whole request, queueing and body included. `None`: no limit. Default: no limit.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.defaults.timeouts.total = timeout.into();
         self
     }
 
@@ -288,6 +294,12 @@ impl<C: Connector> SessionBuilder<C> {
                 "http1_max_buf_size must be at least {MIN_BUF_SIZE}"
             )));
         }
+        let mut framing = FRAMING.iter();
+        if let Some(name) = framing.find(|name| defaults.headers.contains_key(*name)) {
+            return Err(Error::builder(format!(
+                "default_headers: `{name}` is for each request to set"
+            )));
+        }
         if let Some(user_agent) = self.user_agent {
             defaults.headers.insert(USER_AGENT, user_agent?);
         }
@@ -317,7 +329,7 @@ impl Recipe {
     pub(crate) fn prepare(&self) -> Session {
         let pool = Pool::new(self.pool.clone(), Arc::clone(&self.dial));
         let on_close = self.on_close.clone().map(|hook| -> CloseHook {
-            Box::new(move |client| hook(Session::from_client(client)))
+            Arc::new(move |client| hook(Session::from_client(client)))
         });
         let base = self.base.clone();
         let client = Client::new(Owner::new(pool), self.defaults.clone(), base, on_close);

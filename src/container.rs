@@ -22,8 +22,7 @@ use crate::session::Session;
 /// them may be the trait's.
 ///
 /// The trait asks for no `Send`, so that closures may capture what is not; futures are `Send` when
-/// what they capture is. That cannot be said of a container whose type is generic: code that spawns
-/// for any `T: SessionContainer` uses the holder's own methods, `t.session_holder().with_session(…)`.
+/// what they capture is.
 ///
 /// # Examples
 ///
@@ -62,6 +61,27 @@ use crate::session::Session;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # What does not compile
+///
+/// Spawning a call of the trait while the container's type is generic: the compiler then sees no
+/// more of the future than the trait says, and that is not `Send`.
+///
+/// ```compile_fail,E0277
+/// # use hyper_session::{Connector, SessionContainer};
+/// fn ping<C: Connector>(api: &'static (impl SessionContainer<C> + Sync)) {
+///     tokio::spawn(api.with_session(async |s| s.get("/ping").send().await));
+/// }
+/// ```
+///
+/// The same call on the holder does:
+///
+/// ```
+/// # use hyper_session::{Connector, SessionContainer};
+/// fn ping<C: Connector>(api: &'static (impl SessionContainer<C> + Sync)) {
+///     tokio::spawn(api.session_holder().with_session(async |s| s.get("/ping").send().await));
+/// }
+/// ```
 pub trait SessionContainer<C: Connector = DefaultConnector> {
     /// Returns the field that holds the session.
     fn session_holder(&self) -> &SessionHolder<C>;
@@ -89,7 +109,8 @@ pub trait SessionContainer<C: Connector = DefaultConnector> {
         self.session_holder().close_session_within(limit)
     }
 
-    /// See [`SessionHolder::with_session`].
+    /// See [`SessionHolder::with_session`]: `async |s| …` or `|s| async move { … }`, with an owned
+    /// [`Session`].
     fn with_session<F, Fut, T, E>(&self, f: F) -> impl Future<Output = Result<T, E>>
     where
         F: FnOnce(Session) -> Fut,

@@ -161,6 +161,12 @@ impl Error {
         self
     }
 
+    /// Marks that bytes of the request may have reached the server, if they may.
+    pub(crate) fn or_sent(mut self, sent: bool) -> Self {
+        self.0.sent |= sent;
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -163,25 +163,49 @@ impl<C: Connector> SessionHolder<C> {
     /// # Cancel safety
     ///
     /// Drops `f`'s future, then gives the lease back.
-    pub fn with_session<F, Fut, T, E>(
-        &self,
-        f: F,
-    ) -> impl Future<Output = Result<T, E>> + use<'_, C, F, Fut, T, E>
+    ///
+    /// # What does not compile
+    ///
+    /// An error that ours does not turn into, such as `String`:
+    ///
+    /// ```compile_fail,E0277
+    /// # use hyper_session::SessionHolder;
+    /// # async fn example(api: &SessionHolder) -> Result<String, String> {
+    /// api.with_session(async |s| {
+    ///     let home = s.get("/").send().await.map_err(|error| error.to_string())?;
+    ///     home.text().await.map_err(|error| error.to_string())
+    /// })
+    /// .await
+    /// # }
+    /// ```
+    ///
+    /// Turn it into one outside, or use a type of your own with `From<hyper_session::Error>`, or
+    /// `Box<dyn Error + Send + Sync>`:
+    ///
+    /// ```
+    /// # use hyper_session::SessionHolder;
+    /// # async fn example(api: &SessionHolder) -> Result<String, String> {
+    /// api.with_session(async |s| s.get("/").send().await?.text().await)
+    ///     .await
+    ///     .map_err(|error| error.to_string())
+    /// # }
+    /// ```
+    ///
+    /// A bare `Ok(…)` at the closure's end, if a `?` outside turns its error into yet another: name
+    /// it, `Ok::<_, hyper_session::Error>(…)`.
+    pub async fn with_session<F, Fut, T, E>(&self, f: F) -> Result<T, E>
     where
         F: FnOnce(Session) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
-        async move {
-            let held = match self.slot.hold_now() {
-                Some(held) => held,
-                None => self.slot.hold().await?,
-            };
-            let Held { session, lease } = held;
-            let result = f(session).await;
-            drop(lease);
-            result
-        }
+        let Held { session, lease } = match self.slot.hold_now() {
+            Some(held) => held,
+            None => self.slot.hold().await?,
+        };
+        let result = f(session).await;
+        drop(lease);
+        result
     }
 
     /// Makes a stream of what `f` makes with the session, which stays open until the stream has
@@ -248,21 +272,16 @@ impl<C: Connector> SessionHolder<C> {
     /// # Cancel safety
     ///
     /// Drops `f`'s future, then ends the scope.
-    pub fn in_session<'a, F, Fut, T, E>(
-        &'a self,
-        f: F,
-    ) -> impl Future<Output = Result<T, E>> + use<'a, C, F, Fut, T, E>
+    pub async fn in_session<'a, F, Fut, T, E>(&'a self, f: F) -> Result<T, E>
     where
         F: FnOnce(&'a Self) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
-        async move {
-            let scope = self.enter_session().await?;
-            let result = f(self).await;
-            drop(scope);
-            result
-        }
+        let scope = self.enter_session().await?;
+        let result = f(self).await;
+        drop(scope);
+        result
     }
 
     /// Enters a scope that ends where the guard is dropped or closed.

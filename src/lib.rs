@@ -1,5 +1,96 @@
-//! One pooled HTTP session per object.
+//! One pooled HTTP session per object: opened at the right time, shared by all calls, kept alive by
+//! every stream, closed for certain.
+//!
+//! A struct that talks to an HTTP API embeds a [`SessionHolder`]. The holder is a place for one
+//! [`Session`], an open connection pool with its defaults, and lends it to closures:
+//!
+//! ```
+//! use hyper_session::{Result, SessionHolder};
+//!
+//! struct Weather {
+//!     session: SessionHolder,
+//! }
+//!
+//! impl Weather {
+//!     fn new(url: &str) -> Result<Self> {
+//!         let session = SessionHolder::builder().base_url(url).raise_for_status(true).build()?;
+//!         Ok(Self { session })
+//!     }
+//!
+//!     async fn today(&self, city: &str) -> Result<String> {
+//!         self.session
+//!             .with_session(|s| async move {
+//!                 s.get("/today").query(&[("city", city)]).send().await?.text().await
+//!             })
+//!             .await
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<()> {
+//! let weather = Weather::new("http://localhost:8080/v1")?;
+//! weather.session.start_session().await?;
+//! println!("{}", weather.today("Delft").await?);
+//! println!("{}", weather.session.close_session().await);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Implement [`SessionContainer`] as well, and the struct itself has the holder's operations.
+//!
+//! # Life cycle
+//!
+//! | to open it | to close it |
+//! |---|---|
+//! | [`start_session`](SessionHolder::start_session) | [`close_session`](SessionHolder::close_session), [`close_session_within`](SessionHolder::close_session_within) |
+//! | [`in_session`](SessionHolder::in_session), [`enter_session`](SessionHolder::enter_session): counted scopes | the last scope's end |
+//! | a call, by [`WhenClosed::Open`] | a close, as above |
+//! | a call, by [`WhenClosed::OneShot`], for itself | the call's last exchange |
+//! | [`SessionBuilder::open`]: a bare session | [`Session::close`] |
+//!
+//! Dropping the last handle closes as well, at once and without waiting. A *lease* is what a running
+//! [`with_session`](SessionHolder::with_session), its stream, or a scope holds: while it is out, a
+//! close that has begun waits, and handles still work. An *exchange* is a request on the wire and
+//! its response up to the end of the body: a close waits for those as well.
+//!
+//! # Cancel safety
+//!
+//! Every future here may be dropped at any time; none panics, leaks a connection or a place in the
+//! queue. What happens on the wire when the future of [`send`](RequestBuilder::send) or a
+//! [`Response`] is dropped:
+//!
+//! | dropped while | on the wire | the connection |
+//! |---|---|---|
+//! | queueing | nothing | goes to the next in the queue |
+//! | connecting | the socket is closed | is gone |
+//! | sending, or waiting for the head | the socket is closed; the server may have the request | is gone |
+//! | the body is read | up to `pool_drain_bytes` of the rest are read, for at most a second | stays if that was all, else is gone |
+//!
+//! A connection that is gone frees its place before the drop returns. HTTP/1 has no way to call a
+//! request off but to close its connection (RFC 9112 §9.5).
+//!
+//! # Connections
+//!
+//! A session keeps connections by scheme, host and port, newest first, each used only on the tokio
+//! runtime that opened it. One that died while it idled costs nothing: the request was not sent, and
+//! goes to the next connection. If it dies with the request on the way, the request is sent once
+//! more, on a new connection, if it is idempotent (RFC 9110 §9.2.2) and its body is made of bytes;
+//! never otherwise. Before a request that may not be sent twice, the socket is looked at first.
+//!
+//! # Errors
+//!
+//! All operations fail with the one [`Error`], or with an error of yours that it turns into
+//! (`E: From<Error>`). [`ErrorKind`] is what to branch on.
+//!
+//! # Other crates' types
+//!
+//! The types of `http`, `bytes` and `url` that the surface needs are exported here under their own
+//! names.
+//!
+//! # Features
+//!
+//! `native-tls` (default): https by the platform's TLS. `json` (default): JSON bodies. `full`: both.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod body;
 mod builder;
@@ -17,13 +108,18 @@ mod session;
 mod slot;
 mod url;
 
+pub use ::url::Url;
 pub use body::Body;
 pub use builder::SessionBuilder;
+pub use bytes::Bytes;
 pub use config::WhenClosed;
-pub use connect::{BoxConnection, BoxConnector, Connector, DefaultConnection, DefaultConnector};
+pub use connect::{BoxConnection, BoxConnector, Connector, DefaultConnector};
 pub use container::SessionContainer;
 pub use error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 pub use holder::SessionHolder;
+pub use http::{
+    self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
+};
 pub use pool::{CloseReport, Stats};
 pub use request::RequestBuilder;
 pub use response::Response;

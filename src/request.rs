@@ -74,6 +74,8 @@ struct Draft {
     version: Version,
     headers: HeaderMap,
     body: Body,
+    /// What the body is, unless the headers say so.
+    content_type: Option<&'static str>,
     options: CallOptions,
 }
 
@@ -94,6 +96,7 @@ impl RequestBuilder {
             version: Version::HTTP_11,
             headers: HeaderMap::new(),
             body: Body::empty(),
+            content_type: None,
             options: CallOptions::default(),
         });
         Self { handle, draft }
@@ -161,6 +164,10 @@ impl RequestBuilder {
     }
 
     /// Sets `Basic` credentials (RFC 7617), in place of any others.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the field's signature: reqwest's users pass `Some(password)`"
+    )]
     pub fn basic_auth(self, username: impl AsRef<str>, password: Option<impl AsRef<str>>) -> Self {
         self.change(|draft| {
             let username = username.as_ref();
@@ -192,6 +199,7 @@ impl RequestBuilder {
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.change(|draft| {
             draft.body = body.into();
+            draft.content_type = None;
             Ok(())
         })
     }
@@ -223,10 +231,10 @@ impl RequestBuilder {
 
     /// Limits the whole request: queueing, connecting, sending, and reading the body to its end.
     ///
-    /// Default: the session's `timeout`.
-    pub fn timeout(self, timeout: Duration) -> Self {
+    /// `None` lifts the session's limit, say for one long download. Default: the session's `timeout`.
+    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.change(|draft| {
-            draft.options.timeout = Some(timeout);
+            draft.options.timeout = Some(timeout.into());
             Ok(())
         })
     }
@@ -280,6 +288,7 @@ impl RequestBuilder {
                 version: draft.version,
                 headers: draft.headers.clone(),
                 body: draft.body.try_clone()?,
+                content_type: draft.content_type,
                 options: draft.options,
             }),
         })
@@ -320,18 +329,21 @@ impl RequestBuilder {
 impl Draft {
     fn set_body(&mut self, body: impl Into<Body>, content_type: &'static str) {
         self.body = body.into();
-        let content_type = HeaderValue::from_static(content_type);
-        self.headers.entry(CONTENT_TYPE).or_insert(content_type);
+        self.content_type = Some(content_type);
     }
 
-    fn into_call(self, base: Option<&BaseUrl>) -> Result<Call> {
-        let target = resolve(self.location, base)?;
+    fn into_call(mut self, base: Option<&BaseUrl>) -> Result<Call> {
+        if let Some(content_type) = self.content_type {
+            let content_type = HeaderValue::from_static(content_type);
+            self.headers.entry(CONTENT_TYPE).or_insert(content_type);
+        }
+        let mut target = resolve(self.location, base)?;
+        if !self.query.is_empty() {
+            target = target.append_query(&self.query)?;
+        }
         let call = Call {
             method: self.method,
-            target: match self.query.is_empty() {
-                true => target,
-                false => target.append_query(&self.query)?,
-            },
+            target,
             version: self.version,
             headers: self.headers,
             extensions: http::Extensions::new(),

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -12,6 +13,7 @@ use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, StatusCode, Uri, Version};
 use http_body::Body as _;
 use http_body_util::BodyDataStream;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::body::Body;
@@ -21,6 +23,9 @@ use crate::url::Target;
 
 /// How much of a refused response's body its error keeps.
 const ERROR_BODY: usize = 8 * 1024;
+
+/// How long it waits for that.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 
 /// The answer to a request: its head is here, its body comes as it is read.
 ///
@@ -32,7 +37,6 @@ const ERROR_BODY: usize = 8 * 1024;
 /// so that the connection survives; else the connection is closed.
 ///
 /// An unread response keeps an awaited close waiting, as it is an exchange that has not ended.
-#[must_use = "a response holds its connection until its body is read or it is dropped"]
 pub struct Response {
     head: http::response::Parts,
     body: Incoming,
@@ -95,6 +99,8 @@ impl Response {
     }
 
     /// Returns the length of the body that is still to be read, in bytes, where the server told it.
+    ///
+    /// 0 for an answer to HEAD, whose `Content-Length` header speaks of another answer's body.
     pub fn content_length(&self) -> Option<u64> {
         self.body.size_hint().exact()
     }
@@ -106,7 +112,7 @@ impl Response {
 
     /// Turns 4xx and 5xx into an error, which carries the status and the head of the body.
     ///
-    /// Reads at most 8 KiB of the body for it.
+    /// Reads at most 8 KiB of the body for it, for at most five seconds.
     ///
     /// # Errors
     ///
@@ -116,12 +122,16 @@ impl Response {
             return Ok(self);
         }
         let mut body = BytesMut::new();
-        while body.len() < ERROR_BODY {
-            match self.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) | Err(_) => break,
+        let head_of_body = async {
+            while body.len() < ERROR_BODY {
+                match self.chunk().await {
+                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                    Ok(None) | Err(_) => break,
+                }
             }
-        }
+        };
+        // What has come until then is what there is: the status matters more.
+        let _ = timeout(ERROR_BODY_TIME, head_of_body).await;
         body.truncate(ERROR_BODY);
         Err(Error::status_code(self.head.status, body.freeze()).with_uri(&self.uri))
     }
@@ -208,7 +218,7 @@ impl Response {
                 .eq_ignore_ascii_case("charset")
                 .then(|| value.trim().trim_matches('"'))
         })?;
-        let covered = ["utf-8", "utf8", "us-ascii", "ascii"];
+        let covered = ["", "utf-8", "utf8", "us-ascii", "ascii"];
         (!covered
             .iter()
             .any(|name| charset.eq_ignore_ascii_case(name)))

@@ -11,11 +11,12 @@ use tower_service::Service;
 
 use crate::body::Body;
 use crate::error::{Error, Result};
-use crate::pipeline::call::Call;
+use crate::pipeline::call::{Call, FRAMING};
 use crate::pipeline::client::Client;
 use crate::pool::{CloseReport, Lease, Stats};
 use crate::request::RequestBuilder;
 use crate::response::Response;
+use crate::url::BaseUrl;
 
 /// An open HTTP session: a connection pool with its defaults.
 ///
@@ -64,7 +65,7 @@ impl Session {
     }
 
     pub(crate) fn begin_close(&self) {
-        self.client.owner().begin_close();
+        self.client.owner().pool().begin_close();
     }
 
     /// Whether both are handles of one session.
@@ -126,8 +127,11 @@ impl Session {
     }
 
     /// Derives a session on the same pool whose requests have these headers as well, unless they
-    /// bring their own.
-    pub fn with_default_headers(&self, headers: HeaderMap) -> Self {
+    /// bring their own. `Content-Length` and `Transfer-Encoding` are left out.
+    pub fn with_default_headers(&self, mut headers: HeaderMap) -> Self {
+        for name in FRAMING {
+            headers.remove(name);
+        }
         let mut client = Client::clone(&self.client);
         for name in headers.keys() {
             client.defaults.headers.remove(name);
@@ -143,7 +147,7 @@ impl Session {
 
     /// Whether a close has begun. Handles that hold a lease still work then.
     pub fn is_closing(&self) -> bool {
-        self.client.owner().is_closing()
+        self.client.owner().pool().is_closing()
     }
 
     /// Closes the session for all its handles and waits for the end.
@@ -194,10 +198,7 @@ impl Service<Request<Body>> for Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field(
-                "base_url",
-                &self.client.base.as_ref().map(|base| base.as_str()),
-            )
+            .field("base_url", &self.client.base.as_ref().map(BaseUrl::as_str))
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

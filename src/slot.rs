@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, join_all, select};
@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::builder::Recipe;
 use crate::config::WhenClosed;
 use crate::error::{Error, Result};
-use crate::pipeline::client::Client;
+use crate::pipeline::client::{Leaving, Remains};
 use crate::pool::{CloseReport, Lease, Stats};
 use crate::request::{Bind, Bound};
 use crate::session::Session;
@@ -40,7 +40,7 @@ struct Content {
     /// In the hands of the opening hook.
     opening: Option<Session>,
     /// Taken out, and perhaps not at their end yet.
-    draining: Vec<Weak<Client>>,
+    draining: Vec<Leaving>,
     lender: Option<Session>,
     closes: u64,
 }
@@ -173,13 +173,11 @@ impl Slot {
 
     /// Enters a scope: opens the session, unless it is open.
     pub(crate) async fn enter(&self) -> Result<Held> {
-        match self.recipe.as_ref() {
-            Some(recipe) => self.open(recipe, Purpose::Scope).await,
-            None => {
-                self.attach_lender()?;
-                self.hold_now().ok_or_else(not_open)
-            }
+        if let Some(recipe) = &self.recipe {
+            return self.open(recipe, Purpose::Scope).await;
         }
+        self.attach_lender()?;
+        self.hold_now().ok_or_else(not_open)
     }
 
     /// Leaves a scope. The session, if this was the last scope of one that scopes opened.
@@ -234,7 +232,7 @@ impl Slot {
 
     /// Makes a session and has the hook look at it, until a close comes between.
     async fn run_opening(&self, recipe: &Recipe, closes: u64) -> Result<Session> {
-        let closed = self.closed.notified();
+        let interrupted = self.closed.notified();
         let session = recipe.prepare();
         {
             let mut content = self.write();
@@ -245,7 +243,7 @@ impl Slot {
         }
         let _opening = OpeningDone(self);
         let opening = pin!(self.in_hook(recipe.finish_opening(session)));
-        match select(opening, pin!(closed)).await {
+        match select(opening, pin!(interrupted)).await {
             Either::Left((opened, _)) => opened,
             Either::Right(_) => Err(closed_while_opening()),
         }
@@ -292,37 +290,36 @@ impl Slot {
     /// Closes the session, and waits for those that were taken out before as well.
     pub(crate) async fn close(&self) -> CloseReport {
         let closing = self.take_all();
-        self.report(join_all(closing.iter().map(Session::close)).await)
+        self.report(&join_all(closing.iter().map(Remains::close)).await)
     }
 
     pub(crate) async fn close_within(&self, limit: Duration) -> CloseReport {
         let closing = self.take_all();
-        self.report(join_all(closing.iter().map(|session| session.close_within(limit))).await)
+        self.report(&join_all(closing.iter().map(|client| client.close_within(limit))).await)
     }
 
-    fn take_all(&self) -> Vec<Session> {
-        let sessions = {
+    fn take_all(&self) -> Vec<Remains> {
+        let mut closing = {
             let mut content = self.write();
             content.closes += 1;
-            drop(content.take_out());
-            content.draining.retain(|client| client.strong_count() > 0);
-            let draining = content.draining.iter().filter_map(Weak::upgrade);
-            let mut sessions: Vec<_> = draining.map(Session::from_client).collect();
-            sessions.extend(content.opening.clone());
-            sessions
+            // Kept until the weak references below have become strong: it may be the last handle.
+            let taken = content.take_out();
+            let draining = content.draining.iter().filter_map(Leaving::remains);
+            let mut closing: Vec<_> = draining.collect();
+            let opening = content.opening.as_ref().map(Session::client);
+            closing.extend(opening.cloned().map(Remains::Client));
+            drop(taken);
+            closing
         };
         self.closed.notify_waiters();
-        for session in &sessions {
-            session.begin_close();
-        }
-        sessions
+        closing.retain(|client| !client.has_ended());
+        closing
     }
 
-    fn report(&self, reports: Vec<CloseReport>) -> CloseReport {
+    fn report(&self, reports: &[CloseReport]) -> CloseReport {
         let mut report = reports
-            .into_iter()
-            .reduce(CloseReport::merge)
-            .unwrap_or_default();
+            .iter()
+            .fold(CloseReport::default(), CloseReport::merge);
         report.stats.one_shots = self.one_shots.load(Ordering::Relaxed);
         report
     }
@@ -360,8 +357,8 @@ impl Content {
         if by == OpenedBy::Lender {
             return None;
         }
-        self.draining.retain(|client| client.strong_count() > 0);
-        self.draining.push(Arc::downgrade(session.client()));
+        self.draining.retain(|client| !client.is_gone());
+        self.draining.push(Leaving::new(session.client()));
         Some(session)
     }
 }

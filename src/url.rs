@@ -1137,11 +1137,14 @@ mod tests {
         for relative in ["a", "a b"] {
             assert_eq!(
                 base.join(relative).unwrap().user_info.as_ref(),
-                base.user_info()
+                base.target.user_info.as_ref()
             );
         }
         assert_eq!(base.join("a#f").unwrap().fragment.as_deref(), Some("f"));
-        assert_eq!(base.target.user_info.as_ref().unwrap().password.as_deref(), Some("p"));
+        assert_eq!(
+            base.target.user_info.as_ref().unwrap().password.as_deref(),
+            Some("p")
+        );
         assert!(!format!("{base:?}").contains("\"p\""));
     }
 

@@ -108,6 +108,14 @@ impl Body {
         }
     }
 
+    /// Lets a stream rest once `write_dead` is set: its connection takes all that it is given, and
+    /// sends nothing.
+    pub(crate) fn stop_at(&mut self, write_dead: Option<&Arc<AtomicBool>>) {
+        if let Kind::Streaming(streaming) = &mut self.0 {
+            streaming.stop_at(write_dead.cloned());
+        }
+    }
+
     /// Tells later whether a stream has been taken to its end. `None` for bytes.
     pub(crate) fn taken(&self) -> Option<Arc<AtomicBool>> {
         match &self.0 {

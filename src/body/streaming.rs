@@ -12,6 +12,9 @@ use sync_wrapper::SyncWrapper;
 
 use crate::error::{BoxError, Error, ErrorKind};
 
+/// What is longer, in bytes, may still be on its way when the response's head arrives.
+pub(crate) const LARGE: u64 = 64 * 1024;
+
 type BoxBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>;
 
 /// A streamed body, held to the length that was announced for it.
@@ -22,7 +25,12 @@ pub(crate) struct Streaming {
     inner: SyncWrapper<BoxBody>,
     announced: Option<u64>,
     left: Option<u64>,
+    over: bool,
     taken: Arc<AtomicBool>,
+    /// Whether the last part is so large that it may be on its way long after it was taken.
+    ends_large: bool,
+    /// Set when what is sent goes nowhere: then no more is asked for.
+    write_dead: Option<Arc<AtomicBool>>,
 }
 
 impl Streaming {
@@ -36,7 +44,10 @@ impl Streaming {
             inner: SyncWrapper::new(Box::pin(body.map_err(own))),
             announced,
             left: announced,
+            over: false,
             taken: Arc::new(AtomicBool::new(false)),
+            ends_large: false,
+            write_dead: None,
         }
     }
 
@@ -49,9 +60,20 @@ impl Streaming {
         self.left = Some(length);
     }
 
-    /// Set once the last byte has been taken, or the body has failed or was dropped.
+    /// Set once the last byte has been taken, or the body has failed or was dropped; not at all if
+    /// it ends in a part that takes its time to be sent.
     pub(crate) fn taken(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.taken)
+    }
+
+    pub(crate) fn stop_at(&mut self, write_dead: Option<Arc<AtomicBool>>) {
+        self.write_dead = write_dead;
+    }
+
+    fn note_taken(&self) {
+        if !self.ends_large {
+            self.taken.store(true, Ordering::Release);
+        }
     }
 
     fn count(&mut self, frame: Option<&Frame<Bytes>>) -> Result<(), Error> {
@@ -65,14 +87,14 @@ impl Streaming {
                     *left = rest;
                     return Ok(());
                 }
-                None => "gave more",
+                None => "gave more than",
             },
             None if *left == 0 => return Ok(()),
             None => "ended before",
         };
         let length = self.announced.unwrap_or_default();
         Err(Error::new(ErrorKind::Body).with_message(format!(
-            "the request's body {fault} than its announced {length} bytes"
+            "the request's body {fault} its announced {length} bytes"
         )))
     }
 }
@@ -86,6 +108,14 @@ impl HttpBody for Streaming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
+        if this
+            .write_dead
+            .as_ref()
+            .is_some_and(|dead| dead.load(Ordering::Relaxed))
+        {
+            // An error would take the answer away that is on its way; whoever reads it ends this.
+            return Poll::Pending;
+        }
         let frame = ready!(this.inner.get_mut().as_mut().poll_frame(cx));
         let counted = match &frame {
             Some(Ok(frame)) => this.count(Some(frame)),
@@ -96,15 +126,22 @@ impl HttpBody for Streaming {
             Ok(()) => frame,
             Err(error) => Some(Err(error)),
         };
-        if !matches!(frame, Some(Ok(_))) || this.left == Some(0) {
-            this.taken.store(true, Ordering::Release);
+        if let Some(Ok(part)) = &frame {
+            let length = part.data_ref().map_or(0, Bytes::len);
+            this.over = this.left == Some(0);
+            this.ends_large = this.over && length as u64 > LARGE;
+        } else {
+            this.over = true;
+        }
+        if this.over {
+            this.note_taken();
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         // Asked of a `&self`, while the body inside is only reachable by `&mut`.
-        self.taken.load(Ordering::Acquire)
+        self.over
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -115,7 +152,7 @@ impl HttpBody for Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        self.taken.store(true, Ordering::Release);
+        self.note_taken();
     }
 }
 

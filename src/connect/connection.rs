@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::default::DefaultConnection;
 use super::liveness::{Liveness, peek};
+use super::tls::{self, SecureConnection};
 
 /// Any connection, boxed: what every connection of a pool is.
 pub struct BoxConnection(Box<dyn Io>);
@@ -24,8 +25,8 @@ trait Io: Read + Write + Connection + Send + Unpin {
 impl<T: Read + Write + Connection + Send + Unpin + 'static> Io for T {
     fn liveness(&self) -> Liveness {
         let io: &dyn Any = self;
-        let socket = match io.downcast_ref::<DefaultConnection>() {
-            Some(default) => Some(default.socket()),
+        let socket = match io.downcast_ref::<SecureConnection>() {
+            Some(ours) => Some(tls::socket(ours)),
             None => io.downcast_ref::<TokioIo<TcpStream>>().map(TokioIo::inner),
         };
         socket.map_or(Liveness::Unknown, peek)
@@ -38,15 +39,72 @@ impl BoxConnection {
         let mut connection = Some(connection);
         let known: &mut dyn Any = &mut connection;
         if let Some(boxed) = known.downcast_mut::<Option<Self>>() {
-            return boxed.take().expect("the option was made full above");
+            return boxed
+                .take()
+                .unwrap_or_else(|| unreachable!("it was put there above"));
         }
-        Self(Box::new(
-            connection.expect("only a boxed connection was taken out"),
-        ))
+        match connection {
+            Some(other) => Self(Box::new(other)),
+            None => unreachable!("only a boxed one was taken out"),
+        }
+    }
+
+    /// Makes a connection of anything to read and write: an in-memory pipe, a tunnel.
+    pub fn from_io<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: T) -> Self {
+        Self::new(Plain(TokioIo::new(io)))
     }
 
     pub(crate) fn liveness(&self) -> Liveness {
         self.0.liveness()
+    }
+}
+
+/// IO about which nothing more is known.
+struct Plain<T>(TokioIo<T>);
+
+impl<T: AsyncRead + Unpin> Read for Plain<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Write for Plain<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl<T> Connection for Plain<T> {
+    fn connected(&self) -> Connected {
+        Connected::new()
     }
 }
 

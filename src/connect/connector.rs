@@ -19,11 +19,36 @@ use crate::error::{BoxError, Error, Result};
 /// hyper-util.
 ///
 /// Implemented for every type that fits; nobody implements it by hand. hyper-util's
-/// `HttpConnector` and hyper-tls's `HttpsConnector` fit, and so does a function over an in-memory
-/// pipe behind `tower::service_fn`.
+/// `HttpConnector` and hyper-tls's `HttpsConnector` fit, and so does a function behind
+/// `tower::service_fn` that returns [`BoxConnection::from_io`] of anything to read and write.
 ///
 /// A connector is asked for a connection by the `scheme://host:port/` of the request. The future
 /// is dropped when the request that waits for it is; dropping it must release what it holds.
+///
+/// # Examples
+///
+/// A session without a network, for tests:
+///
+/// ```
+/// use hyper_session::{BoxConnection, SessionHolder, Uri};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), hyper_session::Error> {
+/// let in_memory = tower::service_fn(async |_: Uri| {
+///     let (client, mut server) = tokio::io::duplex(4096);
+///     tokio::spawn(async move {
+///         let mut request = [0; 4096];
+///         let _ = server.read(&mut request).await;
+///         let _ = server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await;
+///     });
+///     Ok::<_, std::io::Error>(BoxConnection::from_io(client))
+/// });
+/// let session = SessionHolder::builder().connector(in_memory).build()?;
+/// assert_eq!(session.get("http://nowhere/").send().await?.text().await?, "hi");
+/// # Ok(())
+/// # }
+/// ```
 pub trait Connector:
     Service<
         Uri,

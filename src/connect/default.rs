@@ -3,20 +3,17 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::connection::BoxConnection;
 use super::dns::DnsFailure;
 use super::tcp::TcpConnector;
-use super::tls::{self, SecureConnection, SecureConnector};
+use super::tls::{self, SecureConnector};
 use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// What the default connector is made from.
@@ -34,15 +31,13 @@ pub(crate) struct ConnectOptions {
 #[derive(Clone)]
 pub struct DefaultConnector(SecureConnector);
 
-/// A connection that the [`DefaultConnector`] made.
-pub struct DefaultConnection(SecureConnection);
-
 impl DefaultConnector {
-    /// Makes the connector, TLS included, so that each clone shares its set-up.
+    /// Makes the connector. Its clones share one TLS set-up, made when the first https connection
+    /// needs it; should that fail, so does the connection, with [`ErrorKind::Tls`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Builder`], if the platform's TLS cannot be set up.
+    /// None today; a TLS feature may need one.
     pub fn new() -> Result<Self> {
         Self::with_options(&ConnectOptions::default())
     }
@@ -54,9 +49,9 @@ impl DefaultConnector {
 }
 
 impl Service<Uri> for DefaultConnector {
-    type Response = DefaultConnection;
+    type Response = BoxConnection;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<DefaultConnection, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<BoxConnection, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.0.poll_ready(cx)
@@ -64,13 +59,7 @@ impl Service<Uri> for DefaultConnector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.0.call(uri);
-        Box::pin(async move { connecting.await.map(DefaultConnection) })
-    }
-}
-
-impl DefaultConnection {
-    pub(super) fn socket(&self) -> &TcpStream {
-        tls::socket(&self.0)
+        Box::pin(async move { connecting.await.map(BoxConnection::new) })
     }
 }
 
@@ -93,60 +82,8 @@ pub(super) fn classify(error: BoxError) -> Error {
     Error::new(kind).with_source(error)
 }
 
-impl Read for DefaultConnection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl Write for DefaultConnection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl Connection for DefaultConnection {
-    fn connected(&self) -> Connected {
-        self.0.connected()
-    }
-}
-
 impl fmt::Debug for DefaultConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DefaultConnector").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for DefaultConnection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DefaultConnection").finish_non_exhaustive()
     }
 }

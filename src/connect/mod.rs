@@ -13,9 +13,9 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 
-mod default;
-
 mod connection;
+
+mod default;
 
 mod connector;
 
@@ -23,5 +23,6 @@ pub use connection::BoxConnection;
 pub(crate) use connector::Dial;
 pub use connector::{BoxConnector, Connector};
 pub(crate) use default::ConnectOptions;
-pub use default::{DefaultConnection, DefaultConnector};
+pub use default::DefaultConnector;
 pub(crate) use liveness::Liveness;
+pub(crate) use tcp::WriteDead;

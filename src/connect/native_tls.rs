@@ -1,33 +1,96 @@
 //! TLS by the platform's library, through hyper-tls.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::Uri;
 use hyper_tls::{HttpsConnector, MaybeHttpsStream};
 use native_tls::{Certificate, TlsConnector};
-
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tower_service::Service;
 
 use super::tcp::{Tcp, TcpConnector};
-use crate::error::{Error, Result};
+use crate::error::{BoxError, Error, Result};
 
-pub(super) type SecureConnector = HttpsConnector<TcpConnector>;
 pub(super) type SecureConnection = MaybeHttpsStream<Tcp>;
 
+/// Connects by TCP, and for https by TLS on top of it.
+///
+/// All clones share one TLS set-up. It is made when the first https connection needs it: reading
+/// the platform's roots takes OpenSSL tens of milliseconds, which plain HTTP should not pay.
+#[derive(Clone)]
+pub(super) struct SecureConnector {
+    tcp: TcpConnector,
+    tls: Arc<Tls>,
+}
+
+struct Tls {
+    roots: Vec<Certificate>,
+    connector: OnceCell<HttpsConnector<TcpConnector>>,
+}
+
 pub(super) fn secure(tcp: TcpConnector, root_pems: &[Vec<u8>]) -> Result<SecureConnector> {
-    let mut builder = TlsConnector::builder();
+    let mut roots = Vec::new();
     for pem in root_pems {
-        let roots = Certificate::stack_from_pem(pem).map_err(|error| {
+        let found = Certificate::stack_from_pem(pem).map_err(|error| {
             Error::builder("tls_root_pem: not a certificate in PEM").with_source(error)
         })?;
-        if roots.is_empty() {
+        if found.is_empty() {
             return Err(Error::builder("tls_root_pem: holds no certificate"));
         }
-        for root in roots {
-            builder.add_root_certificate(root);
-        }
+        roots.extend(found);
     }
-    let tls = builder
-        .build()
-        .map_err(|error| Error::builder("TLS cannot be set up").with_source(error))?;
-    Ok(HttpsConnector::from((tcp, tls.into())))
+    let tls = Arc::new(Tls {
+        roots,
+        connector: OnceCell::new(),
+    });
+    Ok(SecureConnector { tcp, tls })
+}
+
+impl Tls {
+    fn connector(&self) -> Result<TlsConnector, native_tls::Error> {
+        let mut builder = TlsConnector::builder();
+        for root in &self.roots {
+            builder.add_root_certificate(root.clone());
+        }
+        builder.build()
+    }
+}
+
+impl SecureConnector {
+    /// The connector for https, set up on a thread that may block.
+    async fn https(self) -> Result<HttpsConnector<TcpConnector>, BoxError> {
+        let Self { tcp, tls } = &self;
+        let set_up = tls.connector.get_or_try_init(|| async {
+            let tls = Arc::clone(tls);
+            let connector = tokio::task::spawn_blocking(move || tls.connector()).await??;
+            Ok::<_, BoxError>(HttpsConnector::from((tcp.clone(), connector.into())))
+        });
+        set_up.await.cloned()
+    }
+}
+
+impl Service<Uri> for SecureConnector {
+    type Response = SecureConnection;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<SecureConnection, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let mut this = self.clone();
+        Box::pin(async move {
+            if uri.scheme_str() != Some("https") {
+                return this.tcp.call(uri).await.map(MaybeHttpsStream::Http);
+            }
+            this.https().await?.call(uri).await
+        })
+    }
 }
 
 pub(super) fn socket(connection: &SecureConnection) -> &TcpStream {

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::Uri;
@@ -44,7 +46,7 @@ impl Service<Uri> for TcpConnector {
         Box::pin(async move {
             Ok(Tcp {
                 io: connecting.await?,
-                write_dead: false,
+                write_dead: WriteDead::default(),
             })
         })
     }
@@ -58,7 +60,21 @@ impl Service<Uri> for TcpConnector {
 #[derive(Debug)]
 pub(super) struct Tcp {
     io: TokioIo<TcpStream>,
-    write_dead: bool,
+    write_dead: WriteDead,
+}
+
+/// Says that what is written to a connection goes nowhere. Among the extras of its `Connected`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WriteDead(Arc<AtomicBool>);
+
+impl WriteDead {
+    pub(crate) fn flag(self) -> Arc<AtomicBool> {
+        self.0
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Tcp {
@@ -74,7 +90,7 @@ impl Tcp {
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
                 ) =>
             {
-                self.write_dead = true;
+                self.write_dead.0.store(true, Ordering::Relaxed);
                 Ok(offered)
             }
             other => other,
@@ -98,7 +114,7 @@ impl Write for Tcp {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.write_dead {
+        if self.write_dead.is_set() {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
@@ -111,7 +127,7 @@ impl Write for Tcp {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let offered = || bufs.iter().map(|buf| buf.len()).sum();
-        if self.write_dead {
+        if self.write_dead.is_set() {
             return Poll::Ready(Ok(offered()));
         }
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
@@ -127,7 +143,7 @@ impl Write for Tcp {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.write_dead {
+        if self.write_dead.is_set() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.io).poll_shutdown(cx)
@@ -136,6 +152,6 @@ impl Write for Tcp {
 
 impl Connection for Tcp {
     fn connected(&self) -> Connected {
-        self.io.connected()
+        self.io.connected().extra(self.write_dead.clone())
     }
 }

@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Version};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::body::Body;
 use crate::error::{Error, Result};
@@ -14,7 +14,8 @@ use std::time::Duration;
 /// What one request sets for itself. Travels in the extensions of an `http::Request`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CallOptions {
-    pub(crate) timeout: Option<Duration>,
+    /// `Some(None)`: no limit, whatever the session's.
+    pub(crate) timeout: Option<Option<Duration>>,
     pub(crate) raise_for_status: Option<bool>,
 }
 
@@ -73,13 +74,51 @@ impl Call {
                 self.version
             )));
         }
+        if self.method == Method::CONNECT {
+            return Err(Error::builder(
+                "CONNECT cannot be sent: it asks for a tunnel, which a session does not make",
+            ));
+        }
+        if self.headers.get_all(HOST).iter().nth(1).is_some() {
+            return Err(Error::builder(
+                "a request has one Host header (RFC 9112 §3.2)",
+            ));
+        }
         self.check_length()?;
+        if self.version == Version::HTTP_10 && self.body.length().is_none() {
+            return Err(Error::builder(
+                "a streamed body needs a Content-Length in HTTP/1.0, which has no chunks",
+            ));
+        }
         if let Some(user_info) = self.target.user_info.take()
             && !self.headers.contains_key(AUTHORIZATION)
         {
+            if user_info.username.contains(':') {
+                return Err(Error::url_invalid(
+                    "the URL's user name has a colon, which no credentials can have (RFC 7617 §2)",
+                ));
+            }
             self.headers.insert(AUTHORIZATION, basic(&user_info));
         }
         Ok(self)
+    }
+
+    /// Says how long the body is where hyper would not.
+    ///
+    /// Servers may refuse a POST of no stated length (RFC 9110 §8.6), and of a GET's stream hyper
+    /// would send nothing at all.
+    pub(super) fn announce_body(&mut self) {
+        match (&self.method, self.body.length()) {
+            (&(Method::POST | Method::PUT | Method::PATCH), Some(0)) => {
+                let length = self.headers.entry(CONTENT_LENGTH);
+                length.or_insert(HeaderValue::from_static("0"));
+            }
+            (&(Method::GET | Method::HEAD), None) => {
+                let coding = self.headers.entry(TRANSFER_ENCODING);
+                coding.or_insert(HeaderValue::from_static("chunked"));
+            }
+            _ => {}
+        }
     }
 
     /// RFC 9112 §6: a message has one length, and it is the body's.
@@ -116,6 +155,9 @@ impl Call {
         }
     }
 }
+
+/// The message's framing headers, which are never a session's defaults.
+pub(crate) const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
 
 /// An absolute target is the target; a relative one needs a base.
 pub(crate) fn resolve(location: Location, base: Option<&BaseUrl>) -> Result<Target> {

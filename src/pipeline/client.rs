@@ -1,42 +1,30 @@
 //! What a session is to its requests: a pool, defaults, and how it ends.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::future::ready;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use super::call::Call;
 use crate::config::RequestDefaults;
 use crate::error::Result;
-use crate::pool::{CloseReport, Lease, Outgoing, Owner};
+use crate::pool::{CloseReport, Lease, Outgoing, Owner, Pool};
 use crate::response::Response;
 use crate::url::BaseUrl;
 
 /// Runs at an awaited close, with a client that may still send.
-pub(crate) type CloseHook = Box<dyn Fn(Arc<Client>) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type CloseHook = Arc<dyn Fn(Arc<Client>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// An open session with its defaults. Derived ones share the pool and the end.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Client {
     owner: Arc<Owner>,
-    closing: Arc<Closing>,
+    hook: Option<CloseHook>,
     pub(crate) defaults: RequestDefaults,
     pub(crate) base: Option<BaseUrl>,
     as_hook: bool,
-}
-
-struct Closing {
-    hook: Option<CloseHook>,
-    progress: Mutex<Progress>,
-}
-
-#[derive(Default)]
-struct Progress {
-    hook_has_run: bool,
-    report: Option<CloseReport>,
 }
 
 impl Client {
@@ -48,10 +36,7 @@ impl Client {
     ) -> Self {
         Self {
             owner,
-            closing: Arc::new(Closing {
-                hook,
-                progress: Mutex::default(),
-            }),
+            hook,
             defaults,
             base,
             as_hook: false,
@@ -67,13 +52,14 @@ impl Client {
     }
 
     /// Sends a request and reads the head of its response.
-    pub(crate) async fn execute(&self, call: Call) -> Result<Response> {
+    pub(crate) async fn execute(&self, mut call: Call) -> Result<Response> {
+        call.announce_body();
         let raise = call
             .options
             .raise_for_status
             .unwrap_or(self.defaults.raise_for_status);
         let mut timeouts = self.defaults.timeouts;
-        timeouts.total = call.options.timeout.or(timeouts.total);
+        timeouts.total = call.options.timeout.unwrap_or(timeouts.total);
         let uri = call.target.uri;
         let outgoing = Outgoing {
             method: call.method,
@@ -97,59 +83,94 @@ impl Client {
         Ok(response)
     }
 
-    /// Closes the session and waits for its end. Any number of callers may, at any time; each waits
-    /// for the same end, and if one gives up, the next goes on where it was.
+    /// Closes the session and waits for its end.
     pub(crate) async fn close(self: &Arc<Self>) -> CloseReport {
-        let began = Instant::now();
-        self.owner.begin_close();
-        let mut progress = self.closing.progress.lock().await;
-        if let Some(report) = &progress.report {
-            return report.clone();
-        }
-        self.owner.leases_back().await;
-        if let Some(hook) = self
-            .closing
-            .hook
-            .as_ref()
-            .filter(|_| !progress.hook_has_run)
-        {
-            progress.hook_has_run = true;
-            let mut client = Self::clone(self);
-            client.as_hook = true;
-            hook(Arc::new(client)).await;
-        }
-        let pool = self.owner.pool();
-        pool.shut();
-        pool.exchanges_over().await;
-        pool.finish().await;
-        let report = CloseReport {
-            stats: pool.stats(),
-            took: began.elapsed(),
-            ..CloseReport::default()
-        };
-        progress.report.insert(report).clone()
+        self.owner.pool().close(|| self.run_hook()).await
     }
 
     /// Closes the session; what has not ended within `limit` is cut.
     pub(crate) async fn close_within(self: &Arc<Self>, limit: Duration) -> CloseReport {
-        let began = Instant::now();
-        if let Ok(report) = timeout(limit, self.close()).await {
-            return report;
-        }
         let pool = self.owner.pool();
-        let severed = pool.sever_all();
-        pool.finish().await;
-        CloseReport {
-            stats: pool.stats(),
-            severed,
-            leases_left: self.owner.leases(),
-            took: began.elapsed(),
+        pool.close_within(limit, || self.run_hook()).await
+    }
+
+    async fn run_hook(self: &Arc<Self>) {
+        if let Some(hook) = &self.hook {
+            let mut client = Self::clone(self);
+            client.as_hook = true;
+            hook(Arc::new(client)).await;
         }
     }
 }
 
-impl fmt::Debug for Closing {
+/// A client that has been told to end, or will be; it is not kept by this.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    client: Weak<Client>,
+    /// Outlives the client while leases and exchanges are out.
+    pool: Weak<Pool>,
+}
+
+/// What can still be closed of a client.
+#[derive(Debug)]
+pub(crate) enum Remains {
+    Client(Arc<Client>),
+    /// No handle is left, and so there is no hook to run.
+    Pool(Arc<Pool>),
+}
+
+impl Leaving {
+    pub(crate) fn new(client: &Arc<Client>) -> Self {
+        Self {
+            client: Arc::downgrade(client),
+            pool: Arc::downgrade(client.owner.pool()),
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.pool.strong_count() == 0
+    }
+
+    pub(crate) fn remains(&self) -> Option<Remains> {
+        match self.client.upgrade() {
+            Some(client) => Some(Remains::Client(client)),
+            None => self.pool.upgrade().map(Remains::Pool),
+        }
+    }
+}
+
+impl Remains {
+    fn pool(&self) -> &Pool {
+        match self {
+            Self::Client(client) => client.owner.pool(),
+            Self::Pool(pool) => pool,
+        }
+    }
+
+    /// Whether it has been closed to the end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.pool().has_ended()
+    }
+
+    pub(crate) async fn close(&self) -> CloseReport {
+        match self {
+            Self::Client(client) => client.close().await,
+            Self::Pool(pool) => pool.close(|| ready(())).await,
+        }
+    }
+
+    pub(crate) async fn close_within(&self, limit: Duration) -> CloseReport {
+        match self {
+            Self::Client(client) => client.close_within(limit).await,
+            Self::Pool(pool) => pool.close_within(limit, || ready(())).await,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closing").finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }

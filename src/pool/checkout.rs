@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures::Future;
 use http::uri::PathAndQuery;
@@ -64,17 +64,14 @@ impl Exchange {
 
     /// Sees to it that the exchange has a connection. `fresh`: one that has carried nothing yet.
     pub(super) async fn check_out(&mut self, wants: Wants<'_>, fresh: bool) -> Result<()> {
-        while !fresh && self.connection.is_none() {
+        while self.connection.is_none() {
             let pool = self.pool();
             let now = pool.clock.now();
-            let mut expired = Vec::new();
-            let found = pool.idle_connection(&mut pool.lock(), wants, now, &mut expired);
-            expired.into_iter().for_each(Http1::shut_down);
-            let Some(idle) = found else { break };
-            self.connection = idle.if_alive(wants, now);
-        }
-        if self.connection.is_none() {
-            self.connection = Some(Ticket::wait(self.pool(), wants, fresh).await?);
+            let found = match Ticket::draw(pool, wants, fresh, now)? {
+                Drawn::Idle(idle) => idle.if_alive(wants, now),
+                Drawn::Place(ticket) => Some(ticket.wait().await?),
+            };
+            self.connection = found;
         }
         Ok(())
     }
@@ -82,8 +79,9 @@ impl Exchange {
 
 impl Idle {
     fn if_alive(self, wants: Wants<'_>, now: u64) -> Option<Http1> {
+        // Otherwise sending is the look: hyper reads first, and hands an unsent request back.
         let look = wants.careful || self.since + TRUST <= now;
-        self.connection.is_alive(look).then_some(self.connection)
+        (!look || self.connection.is_alive()).then_some(self.connection)
     }
 }
 
@@ -111,14 +109,14 @@ impl Pool {
         let id = permit.id();
         let place = {
             let mut state = self.lock();
-            if state.severed {
-                drop(state);
-                return Err(closed_while_waiting());
-            }
+            let (timer, unused) = state.timer(wants.runtime);
+            let origin = state.entries[id].origin;
+            drop(state);
+            drop(unused);
             Place {
-                origin: state.entries[id].origin,
+                origin,
                 host,
-                timer: state.timer(wants.runtime),
+                timer,
             }
         };
         let connecting = self.dial.dial(origin_of(wants.uri));
@@ -135,8 +133,17 @@ impl Pool {
             };
             Http1::handshake(made?, permit, place, max_buf_size).await
         })));
-        self.lock().entries[id].kind = EntryKind::Connecting(Arc::clone(&attempt));
-        Ok(OwnedAttempt(attempt))
+        let attempt = OwnedAttempt(attempt);
+        let severed = {
+            let mut state = self.lock();
+            state.turn(id, EntryKind::Connecting(Arc::clone(&attempt.0)));
+            state.severed
+        };
+        // From here on it is found by whoever severs; until here it was not.
+        if severed {
+            return Err(closed_while_waiting());
+        }
+        Ok(attempt)
     }
 
     /// Lets a connection that lost its race be made all the same: the next waiter may need it.
@@ -157,11 +164,11 @@ impl Pool {
     }
 
     fn opened(&self, connection: &Http1) {
-        let severed = {
+        let (attempt, severed) = {
             let mut state = self.lock();
-            state.opened(&connection.link);
-            state.severed
+            (state.opened(&connection.link), state.severed)
         };
+        drop(attempt);
         if severed {
             connection.link.sever();
         }
@@ -189,25 +196,32 @@ struct Ticket<'a> {
     attempt: Option<(usize, OwnedAttempt)>,
 }
 
+/// What a request gets at the counter.
+enum Drawn<'a> {
+    /// A connection that has come back since it last looked.
+    Idle(Idle),
+    Place(Ticket<'a>),
+}
+
 impl<'a> Ticket<'a> {
-    async fn wait(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool) -> Result<Http1> {
-        let mut ticket = Self::draw(pool, wants, fresh)?;
-        let queue_limit = pool.config.pool_timeout.map(|limit| Instant::now() + limit);
-        let deadline = wants.deadline.map(|at| pool.clock.instant(at));
+    async fn wait(mut self) -> Result<Http1> {
+        let limit = self.pool.config.pool_timeout;
+        let queue_limit = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = self.wants.deadline.map(|at| self.pool.clock.instant(at));
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
-            if let Poll::Ready(served) = ticket.poll(cx) {
+            if let Poll::Ready(served) = self.poll(cx) {
                 return Poll::Ready(served);
             }
             // Making a connection has its own limit; only queueing for one counts here.
-            let queueing = queue_limit.filter(|_| ticket.attempt.is_none());
+            let queueing = queue_limit.filter(|_| self.attempt.is_none());
             let first = match (queueing, deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
             match first {
                 Some(at) if alarm.poll(at, cx).is_ready() => {
-                    Poll::Ready(Err(ticket.out_of_time(deadline == Some(at))))
+                    Poll::Ready(Err(self.out_of_time(deadline == Some(at))))
                 }
                 _ => Poll::Pending,
             }
@@ -215,26 +229,37 @@ impl<'a> Ticket<'a> {
         .await
     }
 
-    fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool) -> Result<Self> {
+    fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool, now: u64) -> Result<Drawn<'a>> {
         let limit = pool.config.max_connections;
         let source = Arc::clone(pool) as Arc<dyn PermitSource>;
-        let (number, evicted) = {
+        let mut unused = Vec::new();
+        let drawn = {
             let mut state = pool.lock();
             if state.severed {
                 return Err(closed_while_waiting());
             }
-            let number = state.enqueue(wants.key, wants.runtime.id(), fresh, limit, &source);
-            (number, state.evict(limit))
+            let idle = if fresh {
+                None
+            } else {
+                pool.idle_connection(&mut state, wants, now, &mut unused)
+            };
+            idle.map_or_else(
+                || {
+                    let runtime = wants.runtime.id();
+                    let number = state.enqueue(wants.key, runtime, fresh, limit, &source);
+                    unused.extend(state.evict(limit));
+                    Drawn::Place(Self {
+                        pool,
+                        wants,
+                        number,
+                        attempt: None,
+                    })
+                },
+                Drawn::Idle,
+            )
         };
-        if let Some(evicted) = evicted {
-            evicted.shut_down();
-        }
-        Ok(Self {
-            pool,
-            wants,
-            number,
-            attempt: None,
-        })
+        unused.into_iter().for_each(Http1::shut_down);
+        Ok(drawn)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Http1>> {
@@ -273,12 +298,12 @@ impl<'a> Ticket<'a> {
             .get_mut(&self.number)
             .expect("a ticket's waiter stays until the ticket is dropped");
         let grant = waiter.grant.take();
-        if grant.is_none() {
-            match &mut waiter.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-        }
+        // With a permit as well: while it connects, a connection may come back.
+        let is_known = |waker: &Waker| waker.will_wake(cx.waker());
+        let known = waiter.waker.as_ref().is_some_and(is_known);
+        let old = (!known).then(|| waiter.waker.replace(cx.waker().clone()));
+        drop(state);
+        drop(old);
         grant
     }
 
@@ -297,11 +322,10 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let grant = self.pool.lock().leave(self.number);
-        match grant {
-            Some(Grant::Connection(connection)) => self.pool.check_in(connection),
-            // Dropped here, a permit goes to the next in the queue.
-            Some(Grant::Permit(_) | Grant::Severed) | None => {}
+        let waiter = self.pool.lock().leave(self.number);
+        // Dropped here, a permit goes to the next in the queue.
+        if let Some(Grant::Connection(connection)) = waiter.and_then(|waiter| waiter.grant) {
+            self.pool.check_in(connection);
         }
     }
 }

@@ -1,57 +1,159 @@
-//! The end of a pool, in steps that can be waited for, and in one that cannot.
+//! The end of a pool: one that is waited for, step by step, and one that is not.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::future::{join_all, select};
 use tokio::time::timeout;
 
 use super::http1::Http1;
 use super::shared::Pool;
 use super::state::{Entry, EntryKind, Gate, Grant, State};
+use super::stats::CloseReport;
 
 /// How long saying goodbye may take, for all idle connections together.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// The bit of `Ending::leases` that says that the pool closes when the last lease is back.
+const CLOSING: usize = 1 << (usize::BITS - 1);
+
 impl Pool {
+    /// Counts a lease, unless a close has begun.
+    pub(super) fn lend(&self) -> bool {
+        let leases = &self.ending.leases;
+        leases
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |leases| {
+                (leases & CLOSING == 0).then_some(leases + 1)
+            })
+            .is_ok()
+    }
+
+    /// Counts a lease as back.
+    pub(super) fn take_back(&self) {
+        if self.ending.leases.fetch_sub(1, Ordering::AcqRel) == CLOSING | 1 {
+            self.leases_are_back();
+        }
+    }
+
+    fn leases(&self) -> usize {
+        self.ending.leases.load(Ordering::Acquire) & !CLOSING
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.ending.leases.load(Ordering::Acquire) & CLOSING != 0
+    }
+
+    /// Whether a close has come to its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ending.report.get().is_some()
+    }
+
+    /// Begins to close: when the last lease is back, no new exchange begins.
+    pub(crate) fn begin_close(&self) {
+        if self.ending.leases.fetch_or(CLOSING, Ordering::AcqRel) == 0 {
+            self.leases_are_back();
+        }
+    }
+
+    /// Closes the pool and waits for the end. Any number of callers may, at any time: each waits for
+    /// the same end, and goes on when another gives up.
+    ///
+    /// `hook` runs when the last lease is back, for one of them.
+    pub(crate) async fn close<F>(&self, hook: impl FnOnce() -> F) -> CloseReport
+    where
+        F: Future<Output = ()>,
+    {
+        let began = Instant::now();
+        // Before the close begins: idle connections are kept for the hook, and for a full goodbye.
+        let _closer = Closer::new(self);
+        self.begin_close();
+        self.wait_until(|state| self.leases() == 0 || state.cut.is_some())
+            .await;
+        self.run(hook).await;
+        self.shut();
+        self.wait_until(|state| state.exchanges == 0 || state.cut.is_some())
+            .await;
+        self.finish().await;
+        self.report(began)
+    }
+
+    /// Closes the pool; what has not ended within `limit` is cut.
+    pub(crate) async fn close_within<F>(
+        &self,
+        limit: Duration,
+        hook: impl FnOnce() -> F,
+    ) -> CloseReport
+    where
+        F: Future<Output = ()>,
+    {
+        let began = Instant::now();
+        let _closer = Closer::new(self);
+        if let Ok(report) = timeout(limit, self.close(hook)).await {
+            return report;
+        }
+        self.sever_all();
+        self.finish().await;
+        self.report(began)
+    }
+
+    /// Runs the closing hook, unless it has had its run or everything has been cut.
+    async fn run<F>(&self, hook: impl FnOnce() -> F)
+    where
+        F: Future<Output = ()>,
+    {
+        let running = async {
+            let mut has_run = self.ending.hook.lock().await;
+            if !std::mem::replace(&mut *has_run, true) {
+                hook().await;
+            }
+        };
+        let cut = self.wait_until(|state| state.cut.is_some());
+        select(pin!(cut), pin!(running)).await;
+    }
+
+    /// The report of the close that comes to its end first, for all.
+    fn report(&self, began: Instant) -> CloseReport {
+        let report = self.ending.report.get_or_init(|| CloseReport {
+            stats: self.stats(),
+            severed: self.lock().cut.unwrap_or_default(),
+            leases_left: self.leases(),
+            took: began.elapsed(),
+        });
+        report.clone()
+    }
+
     /// Refuses new exchanges, but for the hook's. Without a closer that will do the rest, idle
     /// connections are closed here.
-    pub(super) fn leases_are_back(&self) {
+    fn leases_are_back(&self) {
         let idle = {
             let mut state = self.lock();
             if state.gate == Gate::Open {
                 state.gate = Gate::Hook;
             }
-            match state.closers {
-                0 => state.take_all_idle(),
-                _ => Vec::new(),
-            }
+            state.take_unawaited_idle()
         };
         idle.into_iter().for_each(Http1::shut_down);
         self.changed.notify_waiters();
     }
 
-    /// Refuses every new exchange from here on.
-    pub(crate) fn shut(&self) {
+    /// Refuses every new exchange from here on, and closes what is nobody's.
+    fn shut(&self) {
         self.lock().gate = Gate::Shut;
+        self.sever(|entry| entry.background);
         self.changed.notify_waiters();
     }
 
     /// Closes idle connections now, without waiting.
-    pub(crate) fn close_idle(&self) {
+    fn close_idle(&self) {
         let idle = self.lock().take_all_idle();
         idle.into_iter().for_each(Http1::shut_down);
     }
 
-    /// Waits until no exchange is under way, or all have been severed.
-    pub(crate) async fn exchanges_over(&self) {
-        self.wait_until(|state| state.exchanges == 0 || state.severed)
-            .await;
-    }
-
     /// Says goodbye to all idle connections at once and closes whatever nobody waits for. When it
     /// returns, no socket of the pool is open, unless exchanges are still under way.
-    pub(crate) async fn finish(&self) {
+    async fn finish(&self) {
         let idle = self.lock().take_all_idle();
         let goodbyes = join_all(idle.into_iter().map(Http1::shut_down_fully));
         // A peer that does not take the goodbye does not keep us.
@@ -61,37 +163,41 @@ impl Pool {
         self.tasks.close();
         // Tasks of a runtime that is not being run end with it; their sockets are closed already.
         let _ = timeout(GOODBYE, self.tasks.wait()).await;
+        // What was cut while another thread polled it is closed when that poll is over.
+        let gone = self.wait_until(|state| state.entries.is_empty());
+        let _ = timeout(GOODBYE, gone).await;
     }
 
-    /// Cuts everything that is still open or being opened. Returns how many there were.
-    pub(crate) fn sever_all(&self) -> usize {
-        let wakers: Vec<_> = {
+    /// Cuts everything that is still open or being opened.
+    fn sever_all(&self) {
+        let (wakers, permits): (Vec<_>, Vec<_>) = {
             let mut state = self.lock();
             state.gate = Gate::Shut;
             state.severed = true;
-            let unserved = state.waiters.values_mut().filter(|w| w.grant.is_none());
-            unserved
-                .map(|waiter| {
-                    waiter.grant = Some(Grant::Severed);
-                    waiter.waker.take()
-                })
-                .collect()
+            // A connection that was granted is cut as all others are.
+            let empty_handed = state
+                .waiters
+                .values_mut()
+                .filter(|waiter| !matches!(waiter.grant, Some(Grant::Connection(_))));
+            empty_handed
+                .map(|waiter| (waiter.waker.take(), waiter.grant.replace(Grant::Severed)))
+                .unzip()
         };
+        drop(permits);
         wakers
             .into_iter()
             .flatten()
             .for_each(std::task::Waker::wake);
         self.close_idle();
         let severed = self.sever(|_| true);
+        *self.lock().cut.get_or_insert_default() += severed;
         self.changed.notify_waiters();
-        severed
     }
 
     /// Closes everything that no user holds, without waiting.
     pub(super) fn abandon(&self) {
         self.shut();
         self.close_idle();
-        self.sever(|entry| entry.background);
         self.dismiss_timers();
     }
 
@@ -105,19 +211,24 @@ impl Pool {
                 EntryKind::Permitted => {}
             }
         }
-        links.iter().for_each(|link| link.sever());
-        attempts.iter().for_each(|attempt| attempt.sever());
+        for link in &links {
+            link.sever();
+        }
+        for attempt in &attempts {
+            attempt.sever();
+        }
         links.len() + attempts.len()
     }
 
     fn dismiss_timers(&self) {
         let timers = self.lock().timers.clone();
-        timers.iter().for_each(|timer| timer.dismiss());
+        for timer in timers {
+            timer.dismiss();
+        }
     }
 
-    /// Waits for something that whoever brings it about rings `changed` for.
-    pub(super) async fn wait_until(&self, is_so: impl Fn(&State) -> bool) {
-        let _closer = Closer::new(self);
+    /// Waits for something that whoever brings it about rings `changed` for, as there is a closer.
+    async fn wait_until(&self, is_so: impl Fn(&State) -> bool) {
         loop {
             let changed = self.changed.notified();
             if is_so(&self.lock()) {
@@ -129,6 +240,14 @@ impl Pool {
 }
 
 impl State {
+    /// The idle connections of a pool that is closed without anybody who waits for it.
+    fn take_unawaited_idle(&mut self) -> Vec<Http1> {
+        if self.closers > 0 || self.gate == Gate::Open {
+            return Vec::new();
+        }
+        self.take_all_idle()
+    }
+
     fn take_all_idle(&mut self) -> Vec<Http1> {
         self.idle = 0;
         let idle = self.origins.iter_mut();
@@ -138,7 +257,7 @@ impl State {
     }
 }
 
-/// Says in the books that somebody waits for the end.
+/// Says in the books that somebody waits for the end, and will see to the idle connections.
 struct Closer<'a>(&'a Pool);
 
 impl<'a> Closer<'a> {
@@ -150,6 +269,11 @@ impl<'a> Closer<'a> {
 
 impl Drop for Closer<'_> {
     fn drop(&mut self) {
-        self.0.lock().closers -= 1;
+        let idle = {
+            let mut state = self.0.lock();
+            state.closers -= 1;
+            state.take_unawaited_idle()
+        };
+        idle.into_iter().for_each(Http1::shut_down);
     }
 }

@@ -17,12 +17,9 @@ use super::checkout::Wants;
 use super::incoming::{BodyLimits, Incoming};
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
-use crate::body::Body;
+use crate::body::{Body, LARGE};
 use crate::config::Timeouts;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
-
-/// Bodies of bytes beyond this may still be on their way when the response's head arrives.
-const LARGE: u64 = 64 * 1024;
 
 /// A request as the pool takes it.
 #[derive(Debug)]
@@ -76,6 +73,8 @@ impl Pool {
         let mut exchange = Exchange::start(self, wants, outgoing.as_hook)?;
         exchange.check_out(wants, false).await?;
         let mut message = outgoing.into_message(&exchange.link().host);
+        // Whether an earlier try may have reached the server.
+        let mut sent = false;
         loop {
             let limit = head_limit(timeouts.head, deadline, self);
             let failure = match exchange.send(message, limit).await {
@@ -85,23 +84,25 @@ impl Pool {
                 }
                 Err(failure) => failure,
             };
-            let reused = exchange.checked_out().reused;
+            let pooled = exchange.checked_out().pooled;
             let fresh = match (failure, replay.take()) {
                 // Safe for any method, and bounded: each round uses up one connection of the pool.
-                (Failure::Unsent(unsent, _), spare) if reused => {
+                (Failure::Unsent(unsent, _), spare) if pooled => {
                     (message, replay) = (*unsent, spare);
                     false
                 }
                 (Failure::Sent(error), Some(spare))
-                    if reused && is_stale(&error) && !exchange.link().was_severed() =>
+                    if pooled && is_stale(&error) && !exchange.link().was_severed() =>
                 {
                     message = spare.into_message(uri, default_headers, &exchange.link().host);
+                    sent = true;
                     true
                 }
-                (failure, _) => return Err(exchange.explain(failure, limit)),
+                (failure, _) => return Err(exchange.explain(failure, limit).or_sent(sent)),
             };
             exchange.connection = None;
-            exchange.check_out(wants, fresh).await?;
+            let checked_out = exchange.check_out(wants, fresh).await;
+            checked_out.map_err(|error| error.or_sent(sent))?;
         }
     }
 }
@@ -110,10 +111,12 @@ impl Exchange {
     /// Sends on the connection that was checked out, driving it until the head is there.
     async fn send(
         &mut self,
-        message: Request<Body>,
+        mut message: Request<Body>,
         limit: Option<(u64, TimeoutPhase)>,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
         let (connection, pool) = self.parts();
+        let write_dead = connection.link.write_dead.as_ref();
+        message.body_mut().stop_at(write_dead);
         let mut answer = pin!(connection.sender.try_send_request(message));
         let link = &**connection.link;
         if let Some((at, _)) = limit {
@@ -143,7 +146,7 @@ impl Exchange {
         limits: BodyLimits,
         uploading: bool,
     ) -> Response<Incoming> {
-        if self.checked_out().reused {
+        if std::mem::replace(&mut self.checked_out().served, true) {
             self.count_reuse();
         }
         let (head, body) = response.into_parts();
@@ -178,11 +181,7 @@ impl Exchange {
                 .with_message("the peer broke off before it answered")
                 .with_source(error)
         };
-        if sent {
-            explained.after_sending()
-        } else {
-            explained
-        }
+        explained.or_sent(sent)
     }
 }
 

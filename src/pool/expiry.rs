@@ -21,7 +21,8 @@ impl Pool {
 
     /// Sees to it that a connection which idles from `now` on is looked at.
     pub(super) fn watch_idle(self: &Arc<Self>, timer: &Arc<Timer>, now: u64) {
-        if timer.want(now + LOOK) {
+        let timeout = self.config.idle_timeout.map_or(LOOK, millis);
+        if timer.want(now + timeout.min(LOOK)) {
             self.start_timer(timer);
         }
     }
@@ -41,30 +42,15 @@ impl Pool {
             let idle_timeout = self.config.idle_timeout.map(millis);
             due.idle(&mut state, timer, now, idle_timeout);
         }
+        let mut closed = !due.expired.is_empty();
         due.expired.into_iter().for_each(Http1::shut_down);
         due.passed.iter().for_each(|link| link.waker.wake_by_ref());
         for link in due.noticed {
-            if !link.drive_at_rest() {
-                self.forget(&link);
-            }
+            // One that has ended leaves the idle ones with its permit.
+            closed |= !link.drive_at_rest();
         }
-        due.next
-    }
-
-    /// Takes a dead connection out of the idle ones, unless an exchange has just found it.
-    fn forget(&self, link: &Arc<Link>) {
-        let mut state = self.lock();
-        let Some(origin) = state.origins.get_mut(link.origin) else {
-            return;
-        };
-        let place = origin
-            .idle
-            .iter()
-            .position(|entry| Arc::ptr_eq(&entry.connection.link, link));
-        let dead = place.map(|place| origin.idle.remove(place));
-        state.idle -= usize::from(dead.is_some());
-        drop(state);
-        drop(dead);
+        // There may be nothing left to watch.
+        if closed { Some(now) } else { due.next }
     }
 }
 
@@ -87,6 +73,10 @@ impl Due {
             let EntryKind::Open(link) = &entry.kind else {
                 continue;
             };
+            if link.is_watched_by(timer) {
+                // Whoever idles next, or sets a limit of a second or more, finds us coming anyway.
+                self.look_at(now + LOOK);
+            }
             let Some(at) = link.signal.armed().filter(|_| link.is_watched_by(timer)) else {
                 continue;
             };
@@ -104,13 +94,14 @@ impl Due {
             let expired = origin.idle.extract_if(.., |entry| {
                 let link = &entry.connection.link;
                 if !link.is_watched_by(timer) {
-                    return false;
+                    // Nobody could use it any more, and nobody else watches it.
+                    return link.timer.is_gone();
                 }
                 let ends = timeout.map_or(u64::MAX, |timeout| entry.since.saturating_add(timeout));
                 if ends <= now {
                     return true;
                 }
-                self.next = Some(self.next.unwrap_or(u64::MAX).min(ends).min(now + LOOK));
+                self.next = Some(self.next.map_or(ends, |next| next.min(ends)));
                 let settles = !entry.settled && entry.since + LOOK <= now;
                 entry.settled |= settles;
                 if link.signal.take_notice() || settles {
@@ -153,7 +144,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.stopped {
-            self.stop();
+            self.timer.gone();
         }
     }
 }
@@ -166,15 +157,14 @@ async fn run(pool: Weak<Pool>, mut running: Running) {
     };
     let timer = Arc::clone(&running.timer);
     loop {
-        match look_around(&timer) {
-            Some((next, clock)) => timer.sleep(clock, next).await,
-            None => {
-                running.stop();
-                // A deadline that was set before found a task still there to see to it.
-                if look_around(&timer).is_none() || !running.resume() {
-                    return;
-                }
-            }
+        if let Some((next, clock)) = look_around(&timer) {
+            timer.sleep(clock, next).await;
+            continue;
+        }
+        running.stop();
+        // A deadline that was set before found a task still there to see to it.
+        if look_around(&timer).is_none() || !running.resume() {
+            return;
         }
     }
 }

@@ -18,7 +18,7 @@ use super::permit::{Io, Permit};
 use super::signal::Signal;
 use super::timer::Timer;
 use crate::body::Body;
-use crate::connect::BoxConnection;
+use crate::connect::{BoxConnection, WriteDead};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One connection with its sending side. Dropping it closes the socket at once.
@@ -26,9 +26,11 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) struct Http1 {
     pub(super) sender: SendRequest<Body>,
     pub(super) link: OwnedLink,
-    /// Whether it has been in the pool before its present exchange.
-    pub(super) reused: bool,
-    /// Whether it may carry another request after its present one.
+    /// Whether it has been in the pool, and so may have died there.
+    pub(super) pooled: bool,
+    /// Whether it has brought an answer.
+    pub(super) served: bool,
+    /// Whether its answers are such that it may carry another request.
     pub(super) reusable: bool,
 }
 
@@ -49,6 +51,8 @@ pub(super) struct Link {
     pub(super) waker: Waker,
     pub(super) timer: Arc<Timer>,
     pub(super) remote_addr: Option<SocketAddr>,
+    /// Set when what is written goes nowhere.
+    pub(super) write_dead: Option<Arc<AtomicBool>>,
     connection: Mutex<Option<Connection<Io, Body>>>,
     severed: AtomicBool,
 }
@@ -71,6 +75,7 @@ impl Http1 {
         let mut extensions = http::Extensions::new();
         transport.connected().get_extras(&mut extensions);
         let remote_addr = extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
+        let write_dead = extensions.remove::<WriteDead>().map(WriteDead::flag);
         let signal = Arc::new(Signal::new());
         let id = permit.id();
         let io = Io::new(transport, Arc::clone(&signal), permit);
@@ -88,31 +93,33 @@ impl Http1 {
             signal,
             timer: place.timer,
             remote_addr,
+            write_dead,
             connection: Mutex::new(Some(connection)),
             severed: AtomicBool::new(false),
         };
         Ok(Self {
             sender,
             link: OwnedLink(Arc::new(link)),
-            reused: false,
+            pooled: false,
+            served: false,
             reusable: true,
         })
     }
 
     /// Whether the connection can carry another request now.
     pub(super) fn is_ready(&self) -> bool {
-        self.reusable && self.sender.is_ready()
+        self.is_reusable() && self.sender.is_ready()
     }
 
-    /// Whether an idle connection still stands. `look`: at the raw socket as well.
-    pub(super) fn is_alive(&self, look: bool) -> bool {
-        let noticed = self.link.signal.take_notice();
-        if look {
-            self.link.signal.ask_for_look();
-        }
-        if !noticed && !look {
-            return true;
-        }
+    /// Whether it may carry another request after its present one.
+    pub(super) fn is_reusable(&self) -> bool {
+        let write_dead = self.link.write_dead.as_ref();
+        self.reusable && !write_dead.is_some_and(|dead| dead.load(Ordering::Relaxed))
+    }
+
+    /// Whether an idle connection still stands, by a poll and a look at the raw socket.
+    pub(super) fn is_alive(&self) -> bool {
+        self.link.signal.ask_for_look();
         self.link.drive_at_rest()
     }
 

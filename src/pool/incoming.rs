@@ -87,7 +87,7 @@ impl Incoming {
     ) -> Self {
         let remote_addr = exchange.link().remote_addr;
         let source = if exchange.is_ready() {
-            exchange.finish();
+            drop(exchange.finish());
             Source::Memory
         } else if uploading {
             Source::upload_in_background(exchange)
@@ -136,6 +136,7 @@ impl Reader {
             self.disarm();
         }
         Poll::Ready(match frame {
+            Some(Ok(_)) if self.is_overdue() => Some(Err(self.give_up(TimeoutPhase::Total))),
             Some(Ok(frame)) => {
                 if self.body.is_end_stream() {
                     self.finish();
@@ -166,7 +167,7 @@ impl Reader {
                 link.drive(&mut own);
                 Pin::new(&mut self.body).poll_frame(&mut own)
             }
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 
@@ -177,9 +178,7 @@ impl Reader {
         };
         match self.armed {
             Some(phase) if link.signal.has_passed() => {
-                link.close();
-                self.source = Source::Memory;
-                return Poll::Ready(Some(Err(Error::timeout(phase).after_sending())));
+                return Poll::Ready(Some(Err(self.give_up(phase))));
             }
             Some(_) => {}
             None => {
@@ -195,6 +194,22 @@ impl Reader {
         }
     }
 
+    /// Whether the whole request has taken too long although its body keeps coming: then nothing
+    /// waits, and no time limit is set that could pass.
+    fn is_overdue(&self) -> bool {
+        let pool = self.source.parts().map(|(pool, _)| pool);
+        let total = pool.zip(self.limits.total);
+        total.is_some_and(|(pool, at)| !self.body.is_end_stream() && pool.clock.now() > at)
+    }
+
+    fn give_up(&mut self, phase: TimeoutPhase) -> Error {
+        if let Some((_, link)) = self.source.parts() {
+            link.close();
+        }
+        self.source = Source::Memory;
+        Error::timeout(phase).after_sending()
+    }
+
     fn disarm(&mut self) {
         self.armed = None;
         if let Some((_, link)) = self.source.parts() {
@@ -205,9 +220,12 @@ impl Reader {
     fn finish(&mut self) {
         match std::mem::replace(&mut self.source, Source::Memory) {
             Source::Memory => {}
-            Source::Reader(exchange) => exchange.finish(),
-            // The rest of the request goes on, without anybody waiting for it.
-            Source::Task { pool, link } => pool.set_background(&link, true),
+            Source::Reader(exchange) => {
+                if let Some(sending) = exchange.finish() {
+                    Source::upload_in_background(sending).leave_alone();
+                }
+            }
+            task @ Source::Task { .. } => task.leave_alone(),
         }
     }
 
@@ -247,7 +265,7 @@ impl Reader {
             .poll(&mut Context::from_waker(Waker::noop()))
             .is_pending()
         {
-            pool.set_background(&link, true);
+            pool.set_background(&link);
             draining.go_on_in_background(&pool, &link);
         }
     }
@@ -272,16 +290,29 @@ impl Source {
             .spawn(pool.tasks.track_future(async move {
                 let link = Arc::clone(exchange.link());
                 poll_fn(|cx| {
-                    let ended = link.poll_as(cx).is_ready() || link.signal.has_passed();
-                    match ended || exchange.is_ready() {
-                        true => Poll::Ready(()),
-                        false => Poll::Pending,
+                    link.signal.begin(cx.waker());
+                    let mut own = Context::from_waker(&link.waker);
+                    // Twice: hyper asks for a request in the poll after the one that sent the last
+                    // byte, and nobody wakes it in between.
+                    let lives = link.drive(&mut own)
+                        && (exchange.is_ready() || link.drive(&mut own))
+                        && !link.signal.has_passed();
+                    if !lives || exchange.is_ready() {
+                        return Poll::Ready(());
                     }
+                    link.pend(cx)
                 })
                 .await;
-                exchange.finish();
+                drop(exchange.finish());
             }));
         Self::Task { pool, link }
+    }
+
+    /// Lets the rest of the request go on without anybody waiting for it.
+    fn leave_alone(self) {
+        if let Self::Task { pool, link } = self {
+            pool.set_background(&link);
+        }
     }
 }
 

@@ -10,17 +10,17 @@ mod signal;
 
 mod permit;
 
+mod timer;
+
 mod http1;
 
-mod timer;
+mod attempt;
 
 mod state;
 
 mod shared;
 
 mod expiry;
-
-mod attempt;
 
 mod checkout;
 

@@ -1,15 +1,16 @@
 //! The pool itself: one lock, one clock, and who is told when the books change.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{self, Notify};
 use tokio_util::task::TaskTracker;
 
 use super::http1::{Http1, Link};
 use super::permit::PermitSource;
 use super::state::{EntryKind, Gate, Offer, State};
-use super::stats::Stats;
+use super::stats::{CloseReport, Stats};
 use super::timer::Clock;
 use crate::config::PoolConfig;
 use crate::connect::Dial;
@@ -22,7 +23,19 @@ pub(crate) struct Pool {
     /// Rung whenever a closer may find that what it waits for has come.
     pub(super) changed: Notify,
     pub(super) tasks: TaskTracker,
+    pub(super) ending: Ending,
     state: Mutex<State>,
+}
+
+/// How far a close has come.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Leases that are out, and one bit more for a close that has begun.
+    pub(super) leases: AtomicUsize,
+    /// Whether the closing hook has had its run; held during it.
+    pub(super) hook: sync::Mutex<bool>,
+    /// There once nothing is open any more.
+    pub(super) report: OnceLock<CloseReport>,
 }
 
 /// One request and its response, counted from before its connection is there until it is given back
@@ -48,6 +61,7 @@ impl Pool {
             clock: Clock::start(),
             changed: Notify::new(),
             tasks: TaskTracker::new(),
+            ending: Ending::default(),
             state: Mutex::new(State::new()),
         })
     }
@@ -74,11 +88,18 @@ impl Pool {
     }
 
     /// Marks a connection as nobody's exchange: it is closed as soon as the session is.
-    pub(super) fn set_background(&self, link: &Arc<Link>, background: bool) {
-        if let Some(entry) = self.lock().entries.get_mut(link.id)
-            && matches!(&entry.kind, EntryKind::Open(own) if Arc::ptr_eq(own, link))
-        {
-            entry.background = background;
+    pub(super) fn set_background(&self, link: &Arc<Link>) {
+        let shut = {
+            let mut state = self.lock();
+            if let Some(entry) = state.entries.get_mut(link.id)
+                && matches!(&entry.kind, EntryKind::Open(own) if Arc::ptr_eq(own, link))
+            {
+                entry.background = true;
+            }
+            state.gate == Gate::Shut
+        };
+        if shut {
+            link.sever();
         }
     }
 
@@ -88,7 +109,8 @@ impl Pool {
 
     /// Gives back a connection that is ready for another request.
     pub(super) fn check_in(self: &Arc<Self>, mut connection: Http1) {
-        connection.reused = true;
+        connection.pooled = true;
+        connection.link.signal.rest();
         let now = self.clock.now();
         let timer = Arc::clone(&connection.link.timer);
         let offer = self.lock().offer(connection, now);
@@ -122,7 +144,7 @@ impl Exchange {
         &self.counted.pool
     }
 
-    /// Notes that a response has come on a connection that has come before.
+    /// Notes that the answer has come on a connection that had brought one before.
     pub(super) fn count_reuse(&mut self) {
         self.counted.reused = true;
     }
@@ -157,14 +179,19 @@ impl Exchange {
         self.connection.as_ref().is_some_and(Http1::is_ready)
     }
 
-    /// Ends the exchange well: the connection goes back if it can carry another request.
-    pub(super) fn finish(mut self) {
-        if let Some(connection) = self.connection.take() {
-            // Told by hyper's state, not by the body's end: a request may still be on its way up.
-            if connection.is_ready() || (connection.link.drive_at_rest() && connection.is_ready()) {
-                self.pool().check_in(connection);
-            }
+    /// Ends the exchange well: the connection goes back if it can carry another request. Told by
+    /// hyper's state, not by the body's end: an exchange whose request is still on its way up is
+    /// handed back.
+    pub(super) fn finish(mut self) -> Option<Self> {
+        let connection = self.connection.take()?;
+        let lives = connection.is_ready() || connection.link.drive_at_rest();
+        if connection.is_ready() {
+            self.pool().check_in(connection);
+        } else if lives && connection.is_reusable() {
+            self.connection = Some(connection);
+            return Some(self);
         }
+        None
     }
 }
 
@@ -185,9 +212,26 @@ impl Drop for Counted {
 impl PermitSource for Pool {
     fn give_back(self: Arc<Self>, id: usize) {
         let source: Arc<dyn PermitSource> = Arc::clone(&self) as Arc<dyn PermitSource>;
-        let waker = self.lock().release(id, &source);
-        if let Some(waker) = waker {
+        let (mut released, closers) = {
+            let mut state = self.lock();
+            (state.release(id, &source), state.closers)
+        };
+        if let Some(waker) = released.next.take() {
             waker.wake();
+        }
+        drop(released);
+        if closers > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// The timers' tasks do not keep the pool, and would sleep on to their next look.
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        for timer in &state.unwrap_or_else(PoisonError::into_inner).timers {
+            timer.dismiss();
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) enum Gate {
 #[derive(Debug)]
 pub(super) struct Origin {
     key: OwnedKey,
-    /// Oldest first.
+    /// Oldest first. Each holds its permit: one that ends here leaves with it.
     pub(super) idle: Vec<Idle>,
     /// Waiters and permits that refer to this origin.
     users: usize,
@@ -96,6 +96,15 @@ pub(super) enum Grant {
     Severed,
 }
 
+/// What is left over when a permit comes back, to be dropped and woken without the lock.
+#[derive(Debug)]
+pub(super) struct Released {
+    pub(super) next: Option<Waker>,
+    /// The connection, if it has ended while it idled.
+    _dead: Option<Http1>,
+    _entry: Entry,
+}
+
 /// What became of a connection that was offered to the waiters and the idle.
 #[derive(Debug)]
 pub(super) enum Offer {
@@ -108,8 +117,10 @@ pub(super) enum Offer {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) gate: Gate,
-    /// Everything has been cut; exchanges that remain are empty shells.
+    /// Everything is being cut.
     pub(super) severed: bool,
+    /// How many connections were cut, once all are; exchanges that remain are empty shells.
+    pub(super) cut: Option<usize>,
     pub(super) origins: Slab<Origin>,
     index: HashMap<OwnedKey, usize>,
     pub(super) entries: Slab<Entry>,
@@ -130,6 +141,7 @@ impl State {
         Self {
             gate: Gate::Open,
             severed: false,
+            cut: None,
             origins: Slab::new(),
             index: HashMap::new(),
             entries: Slab::new(),
@@ -240,26 +252,30 @@ impl State {
     }
 
     /// Leaves the queue, with what was granted and not fetched.
-    pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant> {
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&ticket)?;
         self.leave_origin(waiter.origin);
-        waiter.grant
+        Some(waiter)
     }
 
-    /// An idle connection that nobody in the queue's front can use, to make room at the limit: the
-    /// one that has idled longest.
+    /// An idle connection that makes room at the limit for the first in the queue: one of another
+    /// runtime rather than one of its own, then the one that has idled longest.
     pub(super) fn evict(&mut self, limit: usize) -> Option<Http1> {
-        let needy = |waiter: &Waiter| !waiter.permitted && waiter.grant.is_none();
-        if self.idle == 0 || self.entries.len() < limit || !self.waiters.values().any(needy) {
+        if self.idle == 0 || self.entries.len() < limit {
             return None;
         }
-        let (_, origin) = self
-            .origins
-            .iter_mut()
-            .filter(|(_, origin)| !origin.idle.is_empty())
-            .min_by_key(|(_, origin)| origin.idle[0].since)?;
+        let needy = |waiter: &&Waiter| !waiter.permitted && waiter.grant.is_none();
+        let runtime = self.waiters.values().find(needy)?.runtime;
+        let places = self.origins.iter().flat_map(|(id, origin)| {
+            let idle = origin.idle.iter().enumerate();
+            idle.map(move |(place, entry)| (entry, id, place))
+        });
+        let (_, id, place) = places.min_by_key(|(entry, ..)| {
+            let own = entry.connection.link.timer.id() == runtime;
+            (own, entry.since)
+        })?;
         self.idle -= 1;
-        Some(origin.idle.remove(0).connection)
+        Some(self.origins[id].idle.remove(place).connection)
     }
 
     /// Gives a connection that is ready for a request to the first waiter that it can serve, by
@@ -283,7 +299,6 @@ impl State {
         if self.gate != Gate::Open {
             return Offer::Refused(connection);
         }
-        connection.link.signal.rest();
         self.entries[connection.link.id].background = false;
         self.origins[origin].idle.push(Idle {
             connection,
@@ -295,13 +310,26 @@ impl State {
     }
 
     /// Takes a permit back and passes it on to the first waiter without one.
-    pub(super) fn release(&mut self, id: usize, source: &Arc<dyn PermitSource>) -> Option<Waker> {
+    pub(super) fn release(&mut self, id: usize, source: &Arc<dyn PermitSource>) -> Released {
         let entry = self.entries.remove(id);
         if matches!(entry.kind, EntryKind::Open(_)) {
             self.open -= 1;
             self.closed += 1;
         }
+        let idle = &mut self.origins[entry.origin].idle;
+        let place = idle.iter().position(|idle| idle.connection.link.id == id);
+        let dead = place.map(|place| idle.remove(place).connection);
+        self.idle -= usize::from(dead.is_some());
         self.leave_origin(entry.origin);
+        Released {
+            next: self.pass_on(source),
+            _dead: dead,
+            _entry: entry,
+        }
+    }
+
+    /// Gives a permit to the first waiter without one.
+    fn pass_on(&mut self, source: &Arc<dyn PermitSource>) -> Option<Waker> {
         let (&ticket, waiter) = self
             .waiters
             .iter()
@@ -313,23 +341,28 @@ impl State {
         waiter.waker.take()
     }
 
-    pub(super) fn opened(&mut self, link: &Arc<Link>) {
-        let entry = &mut self.entries[link.id];
-        entry.kind = EntryKind::Open(Arc::clone(link));
-        entry.background = false;
-        self.open += 1;
-        self.opened += 1;
+    /// Says what a permit is used for, and hands out what it was used for before.
+    pub(super) fn turn(&mut self, id: usize, kind: EntryKind) -> EntryKind {
+        std::mem::replace(&mut self.entries[id].kind, kind)
     }
 
-    /// The timer of a runtime.
-    pub(super) fn timer(&mut self, runtime: &Handle) -> Arc<Timer> {
+    pub(super) fn opened(&mut self, link: &Arc<Link>) -> EntryKind {
+        self.entries[link.id].background = false;
+        self.open += 1;
+        self.opened += 1;
+        self.turn(link.id, EntryKind::Open(Arc::clone(link)))
+    }
+
+    /// The timer of a runtime, and those that nothing needs any more.
+    pub(super) fn timer(&mut self, runtime: &Handle) -> (Arc<Timer>, Vec<Arc<Timer>>) {
         if let Some(timer) = self.timers.iter().find(|timer| timer.id() == runtime.id()) {
-            return Arc::clone(timer);
+            return (Arc::clone(timer), Vec::new());
         }
-        self.timers.retain(|timer| Arc::strong_count(timer) > 1);
+        let unused = |timer: &mut Arc<Timer>| Arc::strong_count(timer) == 1;
+        let gone = self.timers.extract_if(.., unused).collect();
         let timer = Arc::new(Timer::new(runtime.clone()));
         self.timers.push(Arc::clone(&timer));
-        timer
+        (timer, gone)
     }
 
     pub(super) fn connecting(&self) -> usize {

@@ -23,8 +23,7 @@ pub struct Stats {
     pub exchanges: usize,
     /// Connections opened so far.
     pub opened: u64,
-    /// Exchanges over that had been answered on a connection of the pool, not on one made for them,
-    /// so far.
+    /// Exchanges over that were answered on a connection which had brought an answer before, so far.
     pub reused: u64,
     /// Connections closed so far, by either side.
     pub closed: u64,
@@ -50,7 +49,7 @@ pub struct CloseReport {
 
 impl CloseReport {
     /// One report for sessions that were closed together.
-    pub(crate) fn merge(self, other: Self) -> Self {
+    pub(crate) fn merge(self, other: &Self) -> Self {
         Self {
             stats: self.stats.plus(other.stats),
             severed: self.severed + other.severed,

@@ -47,6 +47,7 @@ pub(super) struct Timer {
     pub(super) runtime: Handle,
     next: AtomicU64,
     running: AtomicBool,
+    gone: AtomicBool,
     nudge: Notify,
 }
 
@@ -56,6 +57,7 @@ impl Timer {
             runtime,
             next: AtomicU64::new(u64::MAX),
             running: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             nudge: Notify::new(),
         }
     }
@@ -95,10 +97,21 @@ impl Timer {
         let _ = tokio::time::timeout_at(clock.instant(next), self.nudge.notified()).await;
     }
 
-    /// Called by the task, or by its end with its runtime.
+    /// Called by the task at its end.
     pub(super) fn stopped(&self) {
         self.next.store(u64::MAX, Ordering::SeqCst);
         self.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Called when the task ends with its runtime.
+    pub(super) fn gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        self.stopped();
+    }
+
+    /// Whether the runtime is known to be no more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 }
 

@@ -10,10 +10,15 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod accounts;
+pub mod api;
 pub mod body;
+pub mod books;
 pub mod connection;
+pub mod connectors;
 pub mod gate;
 pub mod host;
+pub mod outcome;
 pub mod raw;
 pub mod server;
 pub mod tally;

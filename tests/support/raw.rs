@@ -159,14 +159,13 @@ impl RawConn {
 
     /// Reads up to and with a mark, or to the client's end.
     pub async fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
+        let mut searched = 0;
         loop {
-            if let Some(at) = self
-                .ahead
-                .windows(mark.len())
-                .position(|bytes| bytes == mark)
-            {
-                return self.take(at + mark.len());
+            let mut rest = self.ahead[searched..].windows(mark.len());
+            if let Some(at) = rest.position(|bytes| bytes == mark) {
+                return self.take(searched + at + mark.len());
             }
+            searched = (self.ahead.len() + 1).saturating_sub(mark.len());
             if !self.fill().await {
                 return self.take(usize::MAX);
             }
