@@ -5,6 +5,11 @@
 //! (`valgrind` must be installed) in a process of their own, as the difference of two runs of
 //! different length, so that start and end do not count. The server is another process.
 
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "the counts are far below 2^52, and only their ratios are shown"
+)]
+
 mod support;
 
 use std::io::{BufRead, BufReader};

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::config::{PoolConfig, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::error::{BoxError, Error, ErrorKind, Result};
-use crate::pipeline::call::FRAMING;
+use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::{Client, CloseHook};
 use crate::pool::{Owner, Pool};
 use crate::session::Session;

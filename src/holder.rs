@@ -143,6 +143,10 @@ impl<C: Connector> SessionHolder<C> {
 
     /// Closes the session and cuts what has not ended within `limit`.
     ///
+    /// A call that is cut fails with [`ErrorKind::Closed`](crate::ErrorKind::Closed); one that
+    /// uses no connection at the moment goes on, and cannot send any more. Closes that wait elsewhere
+    /// without a limit end with this one.
+    ///
     /// # Cancel safety
     ///
     /// As [`Session::close_within`].

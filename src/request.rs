@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use serde::Serialize;
 
 use crate::body::Body;
 use crate::error::{Error, Result};
-use crate::pipeline::call::{Call, CallOptions, basic_credentials, resolve};
+use crate::pipeline::call::Call;
+use crate::pipeline::check::basic_credentials;
 use crate::pipeline::client::Client;
 use crate::pool::Lease;
 use crate::response::Response;
@@ -64,19 +65,7 @@ enum Handle {
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
     handle: Handle,
-    draft: Result<Draft>,
-}
-
-struct Draft {
-    method: Method,
-    location: Location,
-    query: String,
-    version: Version,
-    headers: HeaderMap,
-    body: Body,
-    /// What the body is, unless the headers say so.
-    content_type: Option<&'static str>,
-    options: CallOptions,
+    call: Result<Box<Call>>,
 }
 
 impl RequestBuilder {
@@ -89,24 +78,15 @@ impl RequestBuilder {
     }
 
     fn new(handle: Handle, method: Method, url: &str) -> Self {
-        let draft = Location::parse(url).map(|location| Draft {
-            method,
-            location,
-            query: String::new(),
-            version: Version::HTTP_11,
-            headers: HeaderMap::new(),
-            body: Body::empty(),
-            content_type: None,
-            options: CallOptions::default(),
-        });
-        Self { handle, draft }
+        let call = Location::parse(url).map(|location| Call::new(method, location));
+        Self { handle, call }
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Draft) -> Result<()>) -> Self {
-        if let Ok(draft) = &mut self.draft
-            && let Err(error) = change(draft)
+    fn change(mut self, change: impl FnOnce(&mut Call) -> Result<()>) -> Self {
+        if let Ok(call) = &mut self.call
+            && let Err(error) = change(call)
         {
-            self.draft = Err(error);
+            self.call = Err(error);
         }
         self
     }
@@ -115,14 +95,14 @@ impl RequestBuilder {
     ///
     /// May be called several times. `Option`s that are `None` are left out.
     pub fn query<T: Serialize + ?Sized>(self, query: &T) -> Self {
-        self.change(|draft| {
+        self.change(|call| {
             let pairs = serde_urlencoded::to_string(query).map_err(|error| {
                 Error::builder("the query cannot be flattened into pairs").with_source(error)
             })?;
-            if !draft.query.is_empty() && !pairs.is_empty() {
-                draft.query.push('&');
+            if !call.query.is_empty() && !pairs.is_empty() {
+                call.query.push('&');
             }
-            draft.query.push_str(&pairs);
+            call.query.push_str(&pairs);
             Ok(())
         })
     }
@@ -137,7 +117,7 @@ impl RequestBuilder {
         HeaderValue: TryFrom<V>,
         <HeaderValue as TryFrom<V>>::Error: Into<http::Error>,
     {
-        self.change(|draft| {
+        self.change(|call| {
             let name = HeaderName::try_from(name)
                 .map_err(|error| Error::builder("invalid header name").with_source(error.into()))?;
             let mut value = HeaderValue::try_from(value).map_err(|error| {
@@ -147,18 +127,18 @@ impl RequestBuilder {
             if name == AUTHORIZATION {
                 value.set_sensitive(true);
             }
-            draft.headers.append(name, value);
+            call.outgoing.headers.append(name, value);
             Ok(())
         })
     }
 
     /// Sets headers, in place of those of the same names that the request has.
     pub fn headers(self, headers: HeaderMap) -> Self {
-        self.change(|draft| {
+        self.change(|call| {
             for name in headers.keys() {
-                draft.headers.remove(name);
+                call.outgoing.headers.remove(name);
             }
-            draft.headers.extend(headers);
+            call.outgoing.headers.extend(headers);
             Ok(())
         })
     }
@@ -169,7 +149,7 @@ impl RequestBuilder {
         reason = "the field's signature: reqwest's users pass `Some(password)`"
     )]
     pub fn basic_auth(self, username: impl AsRef<str>, password: Option<impl AsRef<str>>) -> Self {
-        self.change(|draft| {
+        self.change(|call| {
             let username = username.as_ref();
             if username.contains(':') {
                 return Err(Error::builder(
@@ -178,28 +158,28 @@ impl RequestBuilder {
             }
             let password = password.as_ref().map(AsRef::as_ref);
             let value = basic_credentials(username, password);
-            draft.headers.insert(AUTHORIZATION, value);
+            call.outgoing.headers.insert(AUTHORIZATION, value);
             Ok(())
         })
     }
 
     /// Sets a `Bearer` token (RFC 6750), in place of any other credentials.
     pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
-        self.change(|draft| {
+        self.change(|call| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
                 Error::builder("bearer_auth: the token has characters that no header can have")
             })?;
             value.set_sensitive(true);
-            draft.headers.insert(AUTHORIZATION, value);
+            call.outgoing.headers.insert(AUTHORIZATION, value);
             Ok(())
         })
     }
 
     /// Sets the body.
     pub fn body(self, body: impl Into<Body>) -> Self {
-        self.change(|draft| {
-            draft.body = body.into();
-            draft.content_type = None;
+        self.change(|call| {
+            call.outgoing.body = body.into();
+            call.content_type = None;
             Ok(())
         })
     }
@@ -208,11 +188,12 @@ impl RequestBuilder {
     #[cfg(feature = "json")]
     #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
     pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Self {
-        self.change(|draft| {
+        self.change(|call| {
             let body = serde_json::to_vec(value).map_err(|error| {
                 Error::builder("the body cannot be written as JSON").with_source(error)
             })?;
-            draft.set_body(body, "application/json");
+            call.outgoing.body = body.into();
+            call.content_type = Some("application/json");
             Ok(())
         })
     }
@@ -220,11 +201,12 @@ impl RequestBuilder {
     /// Sets the body to `form` as a browser's form would send it, and the `Content-Type`, unless
     /// the request has one.
     pub fn form<T: Serialize + ?Sized>(self, form: &T) -> Self {
-        self.change(|draft| {
+        self.change(|call| {
             let body = serde_urlencoded::to_string(form).map_err(|error| {
                 Error::builder("the form cannot be flattened into pairs").with_source(error)
             })?;
-            draft.set_body(body, "application/x-www-form-urlencoded");
+            call.outgoing.body = body.into();
+            call.content_type = Some("application/x-www-form-urlencoded");
             Ok(())
         })
     }
@@ -233,24 +215,24 @@ impl RequestBuilder {
     ///
     /// `None` lifts the session's limit, say for one long download. Default: the session's `timeout`.
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.change(|draft| {
-            draft.options.timeout = Some(timeout.into());
+        self.change(|call| {
+            call.options.timeout = Some(timeout.into());
             Ok(())
         })
     }
 
     /// Sets whether 4xx and 5xx are errors. Default: the session's setting.
     pub fn raise_for_status(self, raise: bool) -> Self {
-        self.change(|draft| {
-            draft.options.raise_for_status = Some(raise);
+        self.change(|call| {
+            call.options.raise_for_status = Some(raise);
             Ok(())
         })
     }
 
     /// Sets the HTTP version to speak: 1.0 or 1.1. Default: 1.1.
     pub fn version(self, version: Version) -> Self {
-        self.change(|draft| {
-            draft.version = version;
+        self.change(|call| {
+            call.outgoing.version = version;
             Ok(())
         })
     }
@@ -265,32 +247,21 @@ impl RequestBuilder {
     ///
     /// [`ErrorKind::Url`](crate::ErrorKind::Url) or [`ErrorKind::Builder`](crate::ErrorKind::Builder).
     pub fn build(self) -> Result<Request<Body>> {
-        let draft = self.draft?;
-        let call = match &self.handle {
-            Handle::Session(client) => draft.into_call(client.base.as_ref()),
+        let call = self.call?;
+        match &self.handle {
+            Handle::Session(client) => call.into_http(client.base.as_ref()),
             Handle::Holder(holder) => match holder.bind_now() {
-                Some(bound) => draft.into_call(bound.client.base.as_ref()),
-                None => draft.into_call(holder.base().as_ref()),
+                Some(bound) => call.into_http(bound.client.base.as_ref()),
+                None => call.into_http(holder.base().as_ref()),
             },
-        };
-        call.map(Call::into_http)
+        }
     }
 
     /// Returns the same request once more, unless its body is a stream or it has an error already.
     pub fn try_clone(&self) -> Option<Self> {
-        let draft = self.draft.as_ref().ok()?;
         Some(Self {
             handle: self.handle.clone(),
-            draft: Ok(Draft {
-                method: draft.method.clone(),
-                location: draft.location.clone(),
-                query: draft.query.clone(),
-                version: draft.version,
-                headers: draft.headers.clone(),
-                body: draft.body.try_clone()?,
-                content_type: draft.content_type,
-                options: draft.options,
-            }),
+            call: Ok(self.call.as_ref().ok()?.try_clone()?),
         })
     }
 
@@ -308,7 +279,7 @@ impl RequestBuilder {
     /// closed, as HTTP/1 knows no other way to call a request off; the server may have received
     /// it. In any case its permit is free when the drop returns.
     pub async fn send(self) -> Result<Response> {
-        let draft = self.draft?;
+        let call = self.call?;
         let Bound { client, lease } = match self.handle {
             Handle::Session(client) => Bound {
                 client,
@@ -319,49 +290,20 @@ impl RequestBuilder {
                 None => holder.bind().await?,
             },
         };
-        let call = draft.into_call(client.base.as_ref())?;
         let answered = client.execute(call).await;
         drop(lease);
         answered
     }
 }
 
-impl Draft {
-    fn set_body(&mut self, body: impl Into<Body>, content_type: &'static str) {
-        self.body = body.into();
-        self.content_type = Some(content_type);
-    }
-
-    fn into_call(mut self, base: Option<&BaseUrl>) -> Result<Call> {
-        if let Some(content_type) = self.content_type {
-            let content_type = HeaderValue::from_static(content_type);
-            self.headers.entry(CONTENT_TYPE).or_insert(content_type);
-        }
-        let mut target = resolve(self.location, base)?;
-        if !self.query.is_empty() {
-            target = target.append_query(&self.query)?;
-        }
-        let call = Call {
-            method: self.method,
-            target,
-            version: self.version,
-            headers: self.headers,
-            extensions: http::Extensions::new(),
-            body: self.body,
-            options: self.options,
-        };
-        call.checked()
-    }
-}
-
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("RequestBuilder");
-        match &self.draft {
-            Ok(draft) => debug
-                .field("method", &draft.method)
-                .field("headers", &draft.headers.keys().collect::<Vec<_>>())
-                .field("body", &draft.body),
+        match &self.call {
+            Ok(call) => debug
+                .field("method", &call.outgoing.method)
+                .field("headers", &call.outgoing.headers.keys().collect::<Vec<_>>())
+                .field("body", &call.outgoing.body),
             Err(error) => debug.field("error", error),
         };
         debug.finish_non_exhaustive()

@@ -46,17 +46,13 @@ pub struct Response {
 }
 
 impl Response {
-    pub(crate) fn new(
-        answer: http::Response<Incoming>,
-        uri: Uri,
-        fragment: Option<Box<str>>,
-    ) -> Self {
+    pub(crate) fn new(answer: http::Response<Incoming>, target: Target) -> Self {
         let (head, body) = answer.into_parts();
         Self {
             head,
             body,
-            uri,
-            fragment,
+            uri: target.uri,
+            fragment: target.fragment,
             url: OnceLock::new(),
         }
     }

@@ -29,7 +29,7 @@ impl SessionScope {
         Self {
             slot,
             session: held.session,
-            lease: held.lease,
+            lease: Some(held.lease),
         }
     }
 

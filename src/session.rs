@@ -11,7 +11,8 @@ use tower_service::Service;
 
 use crate::body::Body;
 use crate::error::{Error, Result};
-use crate::pipeline::call::{Call, FRAMING};
+use crate::pipeline::call::Call;
+use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::Client;
 use crate::pool::{CloseReport, Lease, Stats};
 use crate::request::RequestBuilder;
@@ -122,8 +123,7 @@ impl Session {
     ///
     /// As [`RequestBuilder::send`], whose notes on cancel safety hold here as well.
     pub async fn execute(&self, request: Request<Body>) -> Result<Response> {
-        let call = Call::from_http(request, self.client.base.as_ref())?;
-        self.client.execute(call).await
+        self.client.execute(Call::from_http(request)?).await
     }
 
     /// Derives a session on the same pool whose requests have these headers as well, unless they
@@ -170,7 +170,9 @@ impl Session {
 
     /// Closes the session and cuts what has not ended within `limit`.
     ///
-    /// Exchanges that are cut fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    /// Exchanges that are cut fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed). Closes that
+    /// wait elsewhere without a limit end with this one. Where no tokio runtime can tell the time,
+    /// what does not end at once is cut.
     ///
     /// # Cancel safety
     ///

@@ -66,11 +66,11 @@ enum Purpose {
     Scope,
 }
 
-/// A session held open for one call. A one-shot has no lease: its handle is what keeps it.
+/// A session held open for one call.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) session: Session,
-    pub(crate) lease: Option<Lease>,
+    pub(crate) lease: Lease,
 }
 
 impl Slot {
@@ -128,7 +128,7 @@ impl Slot {
         let lease = open.session.lease()?;
         Some(Held {
             session: open.session.clone(),
-            lease: Some(lease),
+            lease,
         })
     }
 
@@ -150,10 +150,8 @@ impl Slot {
                     .in_hook(recipe.finish_opening(recipe.prepare()))
                     .await?;
                 self.one_shots.fetch_add(1, Ordering::Relaxed);
-                Ok(Held {
-                    session,
-                    lease: None,
-                })
+                let lease = session.lease().ok_or_else(closed_while_opening)?;
+                Ok(Held { session, lease })
             }
         }
     }
@@ -219,7 +217,7 @@ impl Slot {
         let mut content = self.write();
         let open = content.open.as_mut()?;
         let held = Held {
-            lease: Some(open.session.lease()?),
+            lease: open.session.lease()?,
             session: open.session.clone(),
         };
         open.by = match (open.by, purpose) {
@@ -250,9 +248,9 @@ impl Slot {
     }
 
     fn install(&self, session: Session, purpose: Purpose, closes: u64) -> Result<Held> {
-        let lease = session.lease();
+        let lease = session.lease().ok_or_else(closed_while_opening)?;
         let mut content = self.write();
-        if content.closes != closes || lease.is_none() {
+        if content.closes != closes {
             drop(content);
             return Err(closed_while_opening());
         }
@@ -381,7 +379,7 @@ impl Held {
     fn into_bound(self) -> Bound {
         Bound {
             client: Arc::clone(self.session.client()),
-            lease: self.lease,
+            lease: Some(self.lease),
         }
     }
 }

@@ -626,7 +626,6 @@ fn without_a_runtime_a_request_is_refused_and_nothing_panics() -> Result<()> {
 }
 
 #[test]
-#[ignore = "an awaited close panics without a runtime, for its timeouts"]
 fn without_a_runtime_a_session_can_be_closed() -> Result<()> {
     let session = block_on(Session::builder().open())?;
     assert_eq!(block_on(session.close()).stats.open, 0);

@@ -1,4 +1,5 @@
 //! Peers that close, reset, lie about their length or do not speak HTTP.
+#![allow(clippy::unwrap_used, reason = "a test that fails here has its line")]
 
 mod support;
 

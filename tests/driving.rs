@@ -1,4 +1,5 @@
 //! Exchanges that drive their own connection: what hyper, the kernel and the peer can do to that.
+#![allow(clippy::unwrap_used, reason = "a test that fails here has its line")]
 
 mod support;
 

@@ -310,7 +310,6 @@ async fn host_is_that_of_the_url_and_comes_first() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "the pool puts Host first only if it makes it"]
 async fn a_host_of_the_requests_or_the_sessions_own_comes_first_too() -> Result<()> {
     for by_default in [false, true] {
         let peer = answering_peer();

@@ -1,182 +1,116 @@
 //! A request that is complete: nothing of it can be refused any more but by the network.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request};
 
 use crate::body::Body;
-use crate::error::{Error, Result};
-use crate::url::{BaseUrl, Location, Target, UserInfo, no_base};
-
-use std::time::Duration;
+use crate::error::Result;
+use crate::pool::Outgoing;
+use crate::url::{BaseUrl, Location, Target, no_base};
 
 /// What one request sets for itself. Travels in the extensions of an `http::Request`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CallOptions {
-    /// `Some(None)`: no limit, whatever the session's.
-    pub(crate) timeout: Option<Option<Duration>>,
+    /// Unless the session's holds.
+    pub(crate) timeout: Option<Limit>,
     pub(crate) raise_for_status: Option<bool>,
 }
 
-#[derive(Debug)]
+/// `None`: no limit.
+pub(crate) type Limit = Option<Duration>;
+
+/// A request on its way from its builder to the pool, boxed once so that nothing of it is moved.
 pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) target: Target,
-    pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
-    pub(crate) extensions: Extensions,
-    pub(crate) body: Body,
+    pub(crate) location: Location,
+    /// What is to be appended to the URL's query.
+    pub(crate) query: String,
+    /// What the body is, unless the headers say so.
+    pub(crate) content_type: Option<&'static str>,
     pub(crate) options: CallOptions,
+    pub(crate) outgoing: Outgoing,
 }
 
 impl Call {
-    /// Takes a request that was made elsewhere. A URI without a host is resolved against the base.
-    pub(crate) fn from_http(request: Request<Body>, base: Option<&BaseUrl>) -> Result<Self> {
+    pub(crate) fn new(method: Method, location: Location) -> Box<Self> {
+        Box::new(Self {
+            location,
+            query: String::new(),
+            content_type: None,
+            options: CallOptions::default(),
+            outgoing: Outgoing::new(method),
+        })
+    }
+
+    /// Takes a request that was made elsewhere. A URI without a host waits for a base.
+    pub(crate) fn from_http(request: Request<Body>) -> Result<Box<Self>> {
         let (mut head, body) = request.into_parts();
-        let target = if head.uri.scheme().is_some() {
-            Target::from_uri(&head.uri)?
+        let location = if head.uri.scheme().is_some() {
+            Location::Absolute(Target::from_uri(&head.uri)?)
         } else {
-            resolve(Location::Relative(head.uri.to_string().into()), base)?
+            Location::Relative(head.uri.to_string().into())
         };
         let options = head.extensions.remove::<CallOptions>().unwrap_or_default();
-        Self {
-            method: head.method,
-            target,
-            version: head.version,
-            headers: head.headers,
-            extensions: head.extensions,
-            body,
-            options,
-        }
-        .checked()
+        let mut call = Self::new(head.method, location);
+        call.options = options;
+        call.outgoing.version = head.version;
+        call.outgoing.headers = head.headers;
+        call.outgoing.extensions = head.extensions;
+        call.outgoing.body = body;
+        Ok(call)
     }
 
     /// Turns the call into a request that [`from_http`](Self::from_http) takes back.
-    pub(crate) fn into_http(self) -> Request<Body> {
-        let mut request = Request::new(self.body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.target.uri;
-        *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers;
-        *request.extensions_mut() = self.extensions;
+    pub(crate) fn into_http(mut self: Box<Self>, base: Option<&BaseUrl>) -> Result<Request<Body>> {
+        let target = self.complete(base)?;
+        let Outgoing {
+            method,
+            version,
+            headers,
+            extensions,
+            body,
+        } = self.outgoing;
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = target.uri;
+        *request.version_mut() = version;
+        *request.headers_mut() = headers;
+        *request.extensions_mut() = extensions;
         if self.options != CallOptions::default() {
             request.extensions_mut().insert(self.options);
         }
-        request
+        Ok(request)
     }
 
-    /// Refuses what would break the exchange, and moves the URL's credentials to their header.
-    pub(crate) fn checked(mut self) -> Result<Self> {
-        if !matches!(self.version, Version::HTTP_10 | Version::HTTP_11) {
-            return Err(Error::builder(format!(
-                "{:?} cannot be asked for: this session speaks HTTP/1.0 and HTTP/1.1",
-                self.version
-            )));
-        }
-        if self.method == Method::CONNECT {
-            return Err(Error::builder(
-                "CONNECT cannot be sent: it asks for a tunnel, which a session does not make",
-            ));
-        }
-        if self.headers.get_all(HOST).iter().nth(1).is_some() {
-            return Err(Error::builder(
-                "a request has one Host header (RFC 9112 §3.2)",
-            ));
-        }
-        self.check_length()?;
-        if self.version == Version::HTTP_10 && self.body.length().is_none() {
-            return Err(Error::builder(
-                "a streamed body needs a Content-Length in HTTP/1.0, which has no chunks",
-            ));
-        }
-        if let Some(user_info) = self.target.user_info.take()
-            && !self.headers.contains_key(AUTHORIZATION)
-        {
-            if user_info.username.contains(':') {
-                return Err(Error::url_invalid(
-                    "the URL's user name has a colon, which no credentials can have (RFC 7617 §2)",
-                ));
-            }
-            self.headers.insert(AUTHORIZATION, basic(&user_info));
-        }
-        Ok(self)
+    /// Returns the same call once more, unless its body is a stream.
+    pub(crate) fn try_clone(&self) -> Option<Box<Self>> {
+        Some(Box::new(Self {
+            location: self.location.clone(),
+            query: self.query.clone(),
+            content_type: self.content_type,
+            options: self.options,
+            outgoing: self.outgoing.try_clone()?,
+        }))
     }
 
-    /// Says how long the body is where hyper would not.
-    ///
-    /// Servers may refuse a POST of no stated length (RFC 9110 §8.6), and of a GET's stream hyper
-    /// would send nothing at all.
-    pub(super) fn announce_body(&mut self) {
-        match (&self.method, self.body.length()) {
-            (&(Method::POST | Method::PUT | Method::PATCH), Some(0)) => {
-                let length = self.headers.entry(CONTENT_LENGTH);
-                length.or_insert(HeaderValue::from_static("0"));
-            }
-            (&(Method::GET | Method::HEAD), None) => {
-                let coding = self.headers.entry(TRANSFER_ENCODING);
-                coding.or_insert(HeaderValue::from_static("chunked"));
-            }
-            _ => {}
+    /// Makes the call ready to be sent and says where to. Refuses what would break the exchange.
+    pub(crate) fn complete(&mut self, base: Option<&BaseUrl>) -> Result<Target> {
+        if let Some(content_type) = self.content_type {
+            let content_type = HeaderValue::from_static(content_type);
+            let headers = &mut self.outgoing.headers;
+            headers.entry(CONTENT_TYPE).or_insert(content_type);
         }
-    }
-
-    /// RFC 9112 §6: a message has one length, and it is the body's.
-    fn check_length(&mut self) -> Result<()> {
-        if self.headers.is_empty() {
-            return Ok(());
-        }
-        let mut announced = self.headers.get_all(CONTENT_LENGTH).iter();
-        let Some(value) = announced.next() else {
-            return Ok(());
+        let location = std::mem::replace(&mut self.location, Location::Relative("".into()));
+        let mut target = match (location, base) {
+            (Location::Absolute(target), _) => target,
+            (Location::Relative(path), Some(base)) => base.join(&path)?,
+            (Location::Relative(path), None) => return Err(no_base(&path)),
         };
-        let length = value
-            .to_str()
-            .ok()
-            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|digits| digits.parse::<u64>().ok());
-        let Some(length) = length.filter(|_| announced.next().is_none()) else {
-            return Err(Error::builder("Content-Length is not one whole number"));
-        };
-        if self.headers.contains_key(TRANSFER_ENCODING) {
-            return Err(Error::builder(
-                "Content-Length and Transfer-Encoding exclude each other",
-            ));
+        if !self.query.is_empty() {
+            target = target.append_query(&self.query)?;
         }
-        match self.body.length() {
-            Some(actual) if actual != length => Err(Error::builder(format!(
-                "Content-Length is {length}, but the body has {actual} bytes"
-            ))),
-            Some(_) => Ok(()),
-            None => {
-                self.body.announce(length);
-                Ok(())
-            }
-        }
+        self.outgoing.check(target.user_info.take())?;
+        Ok(target)
     }
-}
-
-/// The message's framing headers, which are never a session's defaults.
-pub(crate) const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
-
-/// An absolute target is the target; a relative one needs a base.
-pub(crate) fn resolve(location: Location, base: Option<&BaseUrl>) -> Result<Target> {
-    match (location, base) {
-        (Location::Absolute(target), _) => Ok(target),
-        (Location::Relative(path), Some(base)) => base.join(&path),
-        (Location::Relative(path), None) => Err(no_base(&path)),
-    }
-}
-
-fn basic(user_info: &UserInfo) -> HeaderValue {
-    basic_credentials(&user_info.username, user_info.password.as_deref())
-}
-
-/// `Basic` credentials (RFC 7617 §2), marked as sensitive.
-pub(crate) fn basic_credentials(username: &str, password: Option<&str>) -> HeaderValue {
-    let pair = format!("{username}:{}", password.unwrap_or_default());
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-        .expect("base64 is made of visible ASCII");
-    value.set_sensitive(true);
-    value
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use super::call::Call;
 use crate::config::RequestDefaults;
 use crate::error::Result;
-use crate::pool::{CloseReport, Lease, Outgoing, Owner, Pool};
+use crate::pool::{CloseReport, Lease, Owner, Pool, Terms};
 use crate::response::Response;
 use crate::url::BaseUrl;
 
@@ -52,32 +52,23 @@ impl Client {
     }
 
     /// Sends a request and reads the head of its response.
-    pub(crate) async fn execute(&self, mut call: Call) -> Result<Response> {
-        call.announce_body();
-        let raise = call
-            .options
-            .raise_for_status
-            .unwrap_or(self.defaults.raise_for_status);
+    pub(crate) async fn execute(&self, mut call: Box<Call>) -> Result<Response> {
+        let target = call.complete(self.base.as_ref())?;
         let mut timeouts = self.defaults.timeouts;
         timeouts.total = call.options.timeout.unwrap_or(timeouts.total);
-        let uri = call.target.uri;
-        let outgoing = Outgoing {
-            method: call.method,
-            uri: &uri,
-            version: call.version,
-            headers: call.headers,
+        let terms = Terms {
+            uri: &target.uri,
             default_headers: &self.defaults.headers,
-            extensions: call.extensions,
-            body: call.body,
             timeouts,
             as_hook: self.as_hook,
         };
-        let answer = match self.owner.pool().send(outgoing).await {
+        let answer = match self.owner.pool().send(&mut call.outgoing, terms).await {
             Ok(answer) => answer,
-            Err(error) => return Err(error.with_uri(&uri)),
+            Err(error) => return Err(error.with_uri(&target.uri)),
         };
-        let response = Response::new(answer, uri, call.target.fragment);
-        if raise {
+        let response = Response::new(answer, target);
+        let raise = call.options.raise_for_status;
+        if raise.unwrap_or(self.defaults.raise_for_status) {
             return response.error_for_status().await;
         }
         Ok(response)

@@ -48,8 +48,12 @@ impl<'a> Wants<'a> {
 
 impl Exchange {
     /// Begins an exchange, with an idle connection if there is one.
-    pub(super) fn start(pool: &Arc<Pool>, wants: Wants<'_>, as_hook: bool) -> Result<Self> {
-        let now = pool.clock.now();
+    pub(super) fn start(
+        pool: &Arc<Pool>,
+        wants: Wants<'_>,
+        now: u64,
+        as_hook: bool,
+    ) -> Result<Self> {
         let mut expired = Vec::new();
         let (mut exchange, found) = {
             let mut state = pool.lock();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::{join_all, select};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::http1::Http1;
@@ -90,7 +92,7 @@ impl Pool {
     {
         let began = Instant::now();
         let _closer = Closer::new(self);
-        if let Ok(report) = timeout(limit, self.close(hook)).await {
+        if let Some(report) = within(limit, self.close(hook)).await {
             return report;
         }
         self.sever_all();
@@ -157,15 +159,15 @@ impl Pool {
         let idle = self.lock().take_all_idle();
         let goodbyes = join_all(idle.into_iter().map(Http1::shut_down_fully));
         // A peer that does not take the goodbye does not keep us.
-        let _ = timeout(GOODBYE, goodbyes).await;
+        within(GOODBYE, goodbyes).await;
         self.sever(|entry| entry.background);
+        // What was cut while another thread polled it is closed when that poll is over.
+        let gone = self.wait_until(|state| state.entries.is_empty());
+        within(GOODBYE, gone).await;
         self.dismiss_timers();
         self.tasks.close();
         // Tasks of a runtime that is not being run end with it; their sockets are closed already.
-        let _ = timeout(GOODBYE, self.tasks.wait()).await;
-        // What was cut while another thread polled it is closed when that poll is over.
-        let gone = self.wait_until(|state| state.entries.is_empty());
-        let _ = timeout(GOODBYE, gone).await;
+        within(GOODBYE, self.tasks.wait()).await;
     }
 
     /// Cuts everything that is still open or being opened.
@@ -236,6 +238,14 @@ impl Pool {
             }
             changed.await;
         }
+    }
+}
+
+/// Waits for at most `limit`; not at all where no runtime can tell the time.
+async fn within<F: Future>(limit: Duration, waiting: F) -> Option<F::Output> {
+    match Handle::try_current() {
+        Ok(_) => timeout(limit, waiting).await.ok(),
+        Err(_) => waiting.now_or_never(),
     }
 }
 

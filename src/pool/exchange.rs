@@ -8,36 +8,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Future;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::Request;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::Response;
 use tokio::runtime::Handle;
 
 use super::checkout::Wants;
 use super::incoming::{BodyLimits, Incoming};
+use super::message::{Outgoing, Terms};
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
 use crate::body::{Body, LARGE};
-use crate::config::Timeouts;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
-
-/// A request as the pool takes it.
-#[derive(Debug)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) method: Method,
-    /// Absolute, normalised.
-    pub(crate) uri: &'a Uri,
-    pub(crate) version: Version,
-    /// The request's own headers.
-    pub(crate) headers: HeaderMap,
-    /// Those that it gets unless it has them.
-    pub(crate) default_headers: &'a HeaderMap,
-    pub(crate) extensions: Extensions,
-    pub(crate) body: Body,
-    pub(crate) timeouts: Timeouts,
-    /// From the closing hook, which may send when others no longer may.
-    pub(crate) as_hook: bool,
-}
 
 /// Why a request got no answer from its connection.
 enum Failure {
@@ -52,31 +34,37 @@ impl Pool {
     /// Sends a request and returns when the response's head is there.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        outgoing: Outgoing<'_>,
+        outgoing: &mut Outgoing,
+        terms: Terms<'_>,
     ) -> Result<Response<Incoming>> {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
-        let timeouts = outgoing.timeouts;
+        let mut now = self.clock.now();
+        let timeouts = terms.timeouts;
         let deadline = timeouts
             .total
-            .map(|total| self.clock.now().saturating_add(millis(total)));
-        let mut replay = Replay::of(&outgoing);
+            .map(|total| now.saturating_add(millis(total)));
         let wants = Wants {
-            uri: outgoing.uri,
-            key: Wants::key_of(outgoing.uri)?,
+            uri: terms.uri,
+            key: Wants::key_of(terms.uri)?,
             runtime: &runtime,
-            careful: replay.is_none(),
+            careful: !outgoing.can_be_replayed(),
             deadline,
         };
-        let (uri, default_headers) = (outgoing.uri, outgoing.default_headers);
         let upload = Upload::of(&outgoing.body);
-        let mut exchange = Exchange::start(self, wants, outgoing.as_hook)?;
-        exchange.check_out(wants, false).await?;
-        let mut message = outgoing.into_message(&exchange.link().host);
+        let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
+        if exchange.connection.is_none() {
+            exchange.check_out(wants, false).await?;
+            now = self.clock.now();
+        }
+        // Only a connection that has idled can have died before it brings an answer.
+        let pooled = exchange.checked_out().pooled;
+        let mut spare = pooled.then(|| outgoing.replay()).flatten();
+        let mut message = outgoing.take_message(&terms, &exchange.link().host);
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
-            let limit = head_limit(timeouts.head, deadline, self);
+            let limit = head_limit(timeouts.head, deadline, now);
             let failure = match exchange.send(message, limit).await {
                 Ok(response) => {
                     let limits = BodyLimits::new(timeouts.read, deadline);
@@ -85,16 +73,17 @@ impl Pool {
                 Err(failure) => failure,
             };
             let pooled = exchange.checked_out().pooled;
-            let fresh = match (failure, replay.take()) {
+            let fresh = match (failure, &mut spare) {
                 // Safe for any method, and bounded: each round uses up one connection of the pool.
-                (Failure::Unsent(unsent, _), spare) if pooled => {
-                    (message, replay) = (*unsent, spare);
+                (Failure::Unsent(unsent, _), _) if pooled => {
+                    message = *unsent;
                     false
                 }
-                (Failure::Sent(error), Some(spare))
+                (Failure::Sent(error), Some(again))
                     if pooled && is_stale(&error) && !exchange.link().was_severed() =>
                 {
-                    message = spare.into_message(uri, default_headers, &exchange.link().host);
+                    message = again.take_message(&terms, &exchange.link().host);
+                    spare = None;
                     sent = true;
                     true
                 }
@@ -103,6 +92,7 @@ impl Pool {
             exchange.connection = None;
             let checked_out = exchange.check_out(wants, fresh).await;
             checked_out.map_err(|error| error.or_sent(sent))?;
+            now = self.clock.now();
         }
     }
 }
@@ -199,100 +189,14 @@ fn is_body_failure(error: &hyper::Error) -> bool {
 fn head_limit(
     head: Option<Duration>,
     deadline: Option<u64>,
-    pool: &Pool,
+    now: u64,
 ) -> Option<(u64, TimeoutPhase)> {
-    let head = head.map(|head| pool.clock.now().saturating_add(millis(head)));
+    let head = head.map(|head| now.saturating_add(millis(head)));
     match (head, deadline) {
         (Some(head), Some(total)) if head < total => Some((head, TimeoutPhase::Head)),
         (Some(head), None) => Some((head, TimeoutPhase::Head)),
         (_, Some(total)) => Some((total, TimeoutPhase::Total)),
         (None, None) => None,
-    }
-}
-
-impl Outgoing<'_> {
-    fn into_message(self, host: &HeaderValue) -> Request<Body> {
-        let head = Head {
-            method: self.method,
-            version: self.version,
-            headers: self.headers,
-            extensions: self.extensions,
-        };
-        head.into_message(self.uri, self.default_headers, host, self.body)
-    }
-}
-
-/// What a request brings itself.
-struct Head {
-    method: Method,
-    version: Version,
-    headers: HeaderMap,
-    extensions: Extensions,
-}
-
-impl Head {
-    /// Fills in what the request left out. `Host` comes first (RFC 9110 §7.2).
-    fn into_message(
-        self,
-        uri: &Uri,
-        default_headers: &HeaderMap,
-        host: &HeaderValue,
-        body: Body,
-    ) -> Request<Body> {
-        let mut message = Request::new(body);
-        *message.method_mut() = self.method;
-        *message.version_mut() = self.version;
-        *message.extensions_mut() = self.extensions;
-        *message.uri_mut() = uri
-            .path_and_query()
-            .map_or_else(Uri::default, |target| Uri::from(target.clone()));
-        let headers = message.headers_mut();
-        if !self.headers.contains_key(HOST) && !default_headers.contains_key(HOST) {
-            headers.insert(HOST, host.clone());
-        }
-        for name in default_headers.keys() {
-            if !self.headers.contains_key(name) {
-                for value in default_headers.get_all(name) {
-                    headers.append(name, value.clone());
-                }
-            }
-        }
-        headers.extend(self.headers);
-        message
-    }
-}
-
-/// What it takes to send a request once more. Only what the request brought itself is copied.
-struct Replay {
-    head: Head,
-    body: Body,
-}
-
-impl Replay {
-    /// `None`: sending it twice might do its work twice (RFC 9110 §9.2.2), or the body is a stream.
-    fn of(outgoing: &Outgoing<'_>) -> Option<Self> {
-        if !outgoing.method.is_idempotent() {
-            return None;
-        }
-        Some(Self {
-            body: outgoing.body.try_clone()?,
-            head: Head {
-                method: outgoing.method.clone(),
-                version: outgoing.version,
-                headers: outgoing.headers.clone(),
-                extensions: outgoing.extensions.clone(),
-            },
-        })
-    }
-
-    fn into_message(
-        self,
-        uri: &Uri,
-        default_headers: &HeaderMap,
-        host: &HeaderValue,
-    ) -> Request<Body> {
-        self.head
-            .into_message(uri, default_headers, host, self.body)
     }
 }
 

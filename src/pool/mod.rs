@@ -26,14 +26,16 @@ mod checkout;
 
 mod incoming;
 
+mod message;
+
 mod exchange;
 
 mod close;
 
 mod owner;
 
-pub(crate) use exchange::Outgoing;
 pub(crate) use incoming::Incoming;
+pub(crate) use message::{Outgoing, Terms};
 pub(crate) use owner::{Lease, Owner};
 pub(crate) use shared::Pool;
 pub use stats::{CloseReport, Stats};

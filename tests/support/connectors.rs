@@ -216,9 +216,13 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let live = self.live;
-        self.update(|numbers| match live {
-            true => numbers.live -= 1,
-            false => numbers.connecting -= 1,
+        self.update(|numbers| {
+            let count = if live {
+                &mut numbers.live
+            } else {
+                &mut numbers.connecting
+            };
+            *count -= 1;
         });
     }
 }

@@ -1,0 +1,116 @@
+//! What is refused before it goes out, and what is filled in so that it arrives.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Version};
+
+use crate::error::{Error, Result};
+use crate::pool::Outgoing;
+use crate::url::UserInfo;
+
+/// The message's framing headers, which are never a session's defaults.
+pub(crate) const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
+
+impl Outgoing {
+    /// Refuses what would break the exchange, and moves the URL's credentials to their header.
+    pub(super) fn check(&mut self, user_info: Option<UserInfo>) -> Result<()> {
+        if !matches!(self.version, Version::HTTP_10 | Version::HTTP_11) {
+            return Err(Error::builder(format!(
+                "{:?} cannot be asked for: this session speaks HTTP/1.0 and HTTP/1.1",
+                self.version
+            )));
+        }
+        if self.method == Method::CONNECT {
+            return Err(Error::builder(
+                "CONNECT cannot be sent: it asks for a tunnel, which a session does not make",
+            ));
+        }
+        if self.headers.get_all(HOST).iter().nth(1).is_some() {
+            return Err(Error::builder(
+                "a request has one Host header (RFC 9112 §3.2)",
+            ));
+        }
+        self.check_length()?;
+        if self.version == Version::HTTP_10 && self.body.length().is_none() {
+            return Err(Error::builder(
+                "a streamed body needs a Content-Length in HTTP/1.0, which has no chunks",
+            ));
+        }
+        if let Some(user_info) = user_info
+            && !self.headers.contains_key(AUTHORIZATION)
+        {
+            if user_info.username.contains(':') {
+                return Err(Error::url_invalid(
+                    "the URL's user name has a colon, which no credentials can have (RFC 7617 §2)",
+                ));
+            }
+            let password = user_info.password.as_deref();
+            let value = basic_credentials(&user_info.username, password);
+            self.headers.insert(AUTHORIZATION, value);
+        }
+        self.announce_body();
+        Ok(())
+    }
+
+    /// Says how long the body is where hyper would not.
+    ///
+    /// Servers may refuse a POST of no stated length (RFC 9110 §8.6), and of a GET's stream hyper
+    /// would send nothing at all.
+    fn announce_body(&mut self) {
+        match (&self.method, self.body.length()) {
+            (&(Method::POST | Method::PUT | Method::PATCH), Some(0)) => {
+                let length = self.headers.entry(CONTENT_LENGTH);
+                length.or_insert(HeaderValue::from_static("0"));
+            }
+            (&(Method::GET | Method::HEAD), None) => {
+                let coding = self.headers.entry(TRANSFER_ENCODING);
+                coding.or_insert(HeaderValue::from_static("chunked"));
+            }
+            _ => {}
+        }
+    }
+
+    /// RFC 9112 §6: a message has one length, and it is the body's.
+    fn check_length(&mut self) -> Result<()> {
+        if self.headers.is_empty() {
+            return Ok(());
+        }
+        let mut announced = self.headers.get_all(CONTENT_LENGTH).iter();
+        let Some(value) = announced.next() else {
+            return Ok(());
+        };
+        let length = value
+            .to_str()
+            .ok()
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|digits| digits.parse::<u64>().ok());
+        let Some(length) = length.filter(|_| announced.next().is_none()) else {
+            return Err(Error::builder("Content-Length is not one whole number"));
+        };
+        if self.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Error::builder(
+                "Content-Length and Transfer-Encoding exclude each other",
+            ));
+        }
+        match self.body.length() {
+            Some(actual) if actual != length => Err(Error::builder(format!(
+                "Content-Length is {length}, but the body has {actual} bytes"
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                self.body.announce(length);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// `Basic` credentials (RFC 7617 §2), marked as sensitive.
+pub(crate) fn basic_credentials(username: &str, password: Option<&str>) -> HeaderValue {
+    let pair = format!("{username}:{}", password.unwrap_or_default());
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+        .expect("base64 is made of visible ASCII");
+    value.set_sensitive(true);
+    value
+}

@@ -1,0 +1,90 @@
+//! A request, and the message that goes on the wire for it.
+
+use http::header::HOST;
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+
+use crate::body::Body;
+use crate::config::Timeouts;
+
+/// A request: what it brings itself.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) extensions: Extensions,
+    pub(crate) body: Body,
+}
+
+/// Where a request goes, and what its session adds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// Absolute, normalised.
+    pub(crate) uri: &'a Uri,
+    /// What the request gets unless it has it.
+    pub(crate) default_headers: &'a HeaderMap,
+    pub(crate) timeouts: Timeouts,
+    /// From the closing hook, which may send when others no longer may.
+    pub(crate) as_hook: bool,
+}
+
+impl Outgoing {
+    pub(crate) fn new(method: Method) -> Self {
+        Self {
+            method,
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            extensions: Extensions::new(),
+            body: Body::empty(),
+        }
+    }
+
+    /// Returns the same request once more, unless its body is a stream.
+    pub(crate) fn try_clone(&self) -> Option<Self> {
+        Some(Self {
+            body: self.body.try_clone()?,
+            method: self.method.clone(),
+            version: self.version,
+            headers: self.headers.clone(),
+            extensions: self.extensions.clone(),
+        })
+    }
+
+    /// Whether sending it twice does no harm (RFC 9110 §9.2.2), and is possible.
+    pub(super) fn can_be_replayed(&self) -> bool {
+        self.method.is_idempotent() && self.body.as_bytes().is_some()
+    }
+
+    /// What it takes to send it once more, if that does no harm.
+    pub(super) fn replay(&self) -> Option<Self> {
+        self.can_be_replayed().then(|| self.try_clone()).flatten()
+    }
+
+    /// Makes the message, filling in what the request left out. `Host` comes first (RFC 9110 §7.2).
+    ///
+    /// Takes headers and body out of the request.
+    pub(super) fn take_message(&mut self, terms: &Terms<'_>, host: &HeaderValue) -> Request<Body> {
+        let mut message = Request::new(std::mem::take(&mut self.body));
+        *message.method_mut() = self.method.clone();
+        *message.version_mut() = self.version;
+        *message.extensions_mut() = std::mem::take(&mut self.extensions);
+        *message.uri_mut() = terms
+            .uri
+            .path_and_query()
+            .map_or_else(Uri::default, |target| Uri::from(target.clone()));
+        let (own, defaults) = (std::mem::take(&mut self.headers), terms.default_headers);
+        let headers = message.headers_mut();
+        let host = own.get(HOST).or_else(|| defaults.get(HOST)).unwrap_or(host);
+        headers.insert(HOST, host.clone());
+        for name in defaults.keys().filter(|name| **name != HOST) {
+            if !own.contains_key(name) {
+                for value in defaults.get_all(name) {
+                    headers.append(name, value.clone());
+                }
+            }
+        }
+        // In place where the name is there: the host stays first.
+        headers.extend(own);
+        message
+    }
+}
