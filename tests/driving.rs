@@ -516,17 +516,17 @@ mod errors {
     #[tokio::test]
     async fn of_severed_exchanges_name_the_close_and_not_hypers_channels() {
         let gate = Gate::new();
-        let held = gate.clone();
+        let pass = gate.clone();
         let server = Server::start(async move |request| {
             if request.uri().path() == "/head" {
-                held.pass().await;
+                pass.pass().await;
                 pending::<()>().await;
             }
             let (sender, body) = channel_body();
-            let held = held.clone();
+            let pass = pass.clone();
             tokio::task::spawn_local(async move {
                 let _ = sender.send("a part").await;
-                held.pass().await;
+                pass.pass().await;
                 sender.dropped().await;
             });
             respond(StatusCode::OK, body)
@@ -640,17 +640,16 @@ mod exchanges_that_move {
 
     async fn exchange(session: &Session, url: &str, way: usize, size: usize) -> Vec<u8> {
         let url = format!("{url}?{size}");
-        let chunked = way % 2 == 0;
-        let request = session.post(&url).body(match chunked {
-            true => Body::wrap_stream(stream::iter(
-                content(size)
-                    .chunks(40_000)
-                    .map(Bytes::copy_from_slice)
-                    .map(Ok::<_, io::Error>)
-                    .collect::<Vec<_>>(),
-            )),
-            false => content(size).into(),
-        });
+        let parts = content(size)
+            .chunks(40_000)
+            .map(|part| Ok::<_, io::Error>(Bytes::copy_from_slice(part)))
+            .collect::<Vec<_>>();
+        let body = if way.is_multiple_of(2) {
+            Body::wrap_stream(stream::iter(parts))
+        } else {
+            content(size).into()
+        };
+        let request = session.post(&url).body(body);
         let mut sending = Box::pin(request.send());
         match way % 7 {
             0 => rest(sending.await.unwrap()).await,
@@ -1414,7 +1413,7 @@ mod answers {
     async fn with_an_informational_one_before_them_keep_their_connection() {
         let (session, _, answers) = answered(
             b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-            |session, url| session.get(url),
+            Session::get,
         )
         .await;
         assert_eq!(answers, [(200, "ok".into()), (200, "ok".into())]);
@@ -1425,7 +1424,7 @@ mod answers {
     async fn of_http_1_0_keep_their_connection_if_they_say_so() {
         let (session, _, answers) = answered(
             b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
-            |session, url| session.get(url),
+            Session::get,
         )
         .await;
         assert_eq!(answers, [(200, "ok".into()), (200, "ok".into())]);
@@ -1478,7 +1477,7 @@ mod answers {
     async fn with_two_lengths_are_not_followed_by_another_request() {
         let (session, peer, answers) = answered(
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            |session, url| session.get(url),
+            Session::get,
         )
         .await;
         assert_eq!(answers, [(200, "ok".into()), (200, "ok".into())]);
