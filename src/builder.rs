@@ -192,8 +192,33 @@ impl<C: Connector> SessionBuilder<C> {
     }
 
     /// Closes a connection that has idled so long. `None`: never. Default: 50 s.
+    ///
+    /// A server's `Keep-Alive: timeout=…` shortens it for its connection, less a second.
     pub fn pool_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.pool.idle_timeout = timeout.into();
+        self
+    }
+
+    /// Closes a connection of that age once it is idle, so that new ones follow changes of the DNS;
+    /// up to a tenth earlier, so that those opened together do not end together. `None`: never.
+    /// Default: never.
+    pub fn pool_max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.pool.max_age = age.into();
+        self
+    }
+
+    /// Closes a connection after so many answered requests. At least 1; `None`: never.
+    /// Default: never.
+    pub fn pool_max_requests(mut self, requests: impl Into<Option<u64>>) -> Self {
+        self.pool.max_requests = requests.into();
+        self
+    }
+
+    /// Sets whether a request is sent once more, on a new connection, if the pooled one that it went
+    /// out on breaks off before any answer. Only done where twice does no harm, see
+    /// [`RequestBuilder::idempotent`](crate::RequestBuilder::idempotent). Default: `true`.
+    pub fn retry_stale(mut self, retry: bool) -> Self {
+        self.pool.retry_stale = retry;
         self
     }
 
@@ -288,6 +313,9 @@ impl<C: Connector> SessionBuilder<C> {
         } = self;
         if pool.max_connections == 0 {
             return Err(Error::builder("pool_max_connections must be at least 1"));
+        }
+        if pool.max_requests == Some(0) {
+            return Err(Error::builder("pool_max_requests must be at least 1"));
         }
         if pool.http1_max_buf_size < MIN_BUF_SIZE {
             return Err(Error::builder(format!(

@@ -11,6 +11,13 @@ pub(crate) struct PoolConfig {
     pub(crate) max_connections: usize,
     /// How long a connection may idle before it is closed. Default: 50 s.
     pub(crate) idle_timeout: Option<Duration>,
+    /// How old a connection may be and still begin a request. Default: any age.
+    pub(crate) max_age: Option<Duration>,
+    /// How many requests a connection carries. Default: any number.
+    pub(crate) max_requests: Option<u64>,
+    /// Whether a request whose connection had died is sent once more, where that does no harm.
+    /// Default: true.
+    pub(crate) retry_stale: bool,
     /// How much of a dropped body is read off to save its connection. Default: 64 KiB.
     pub(crate) drain_bytes: u64,
     /// How long a request queues at the limit. Default: 300 s.
@@ -26,6 +33,9 @@ impl Default for PoolConfig {
         Self {
             max_connections: 100,
             idle_timeout: Some(Duration::from_secs(50)),
+            max_age: None,
+            max_requests: None,
+            retry_stale: true,
             drain_bytes: 64 * 1024,
             pool_timeout: Some(Duration::from_secs(300)),
             connect_timeout: Some(Duration::from_secs(30)),

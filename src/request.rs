@@ -229,6 +229,18 @@ impl RequestBuilder {
         })
     }
 
+    /// Says that doing this request twice does no harm, whatever its method.
+    ///
+    /// It may then be sent once more, if the connection that it went out on had died in the pool. So
+    /// are requests of idempotent methods (RFC 9110 §9.2.2) and those with an `Idempotency-Key`
+    /// header. The body must be made of bytes.
+    pub fn idempotent(self) -> Self {
+        self.change(|call| {
+            call.outgoing.idempotent = true;
+            Ok(())
+        })
+    }
+
     /// Sets the HTTP version to speak: 1.0 or 1.1. Default: 1.1.
     pub fn version(self, version: Version) -> Self {
         self.change(|call| {

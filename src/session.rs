@@ -150,6 +150,14 @@ impl Session {
         self.client.owner().pool().is_closing()
     }
 
+    /// Closes the connections that are idle now, without waiting: FIN, under TLS `close_notify` first.
+    ///
+    /// With nothing under way, nothing of the session runs after it, no timer either: for a process
+    /// that is about to be frozen.
+    pub fn close_idle(&self) {
+        self.client.owner().pool().close_idle();
+    }
+
     /// Closes the session for all its handles and waits for the end.
     ///
     /// New requests fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed) once no holder's call

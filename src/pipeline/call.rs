@@ -16,6 +16,7 @@ pub(crate) struct CallOptions {
     /// Unless the session's holds.
     pub(crate) timeout: Option<Limit>,
     pub(crate) raise_for_status: Option<bool>,
+    pub(crate) idempotent: bool,
 }
 
 /// `None`: no limit.
@@ -54,6 +55,7 @@ impl Call {
         let options = head.extensions.remove::<CallOptions>().unwrap_or_default();
         let mut call = Self::new(head.method, location);
         call.options = options;
+        call.outgoing.idempotent = options.idempotent;
         call.outgoing.version = head.version;
         call.outgoing.headers = head.headers;
         call.outgoing.extensions = head.extensions;
@@ -70,6 +72,7 @@ impl Call {
             headers,
             extensions,
             body,
+            idempotent,
         } = self.outgoing;
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -77,6 +80,7 @@ impl Call {
         *request.version_mut() = version;
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
+        self.options.idempotent = idempotent;
         if self.options != CallOptions::default() {
             request.extensions_mut().insert(self.options);
         }

@@ -11,12 +11,12 @@ use http::{HeaderValue, Uri};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::age::Age;
 use super::attempt::{Attempt, OwnedAttempt};
 use super::http1::{Http1, Place};
 use super::permit::{Permit, PermitSource};
 use super::shared::{Exchange, Pool};
 use super::state::{EntryKind, Grant, Idle, Key, State};
-use super::timer::millis;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 /// How long a connection may have idled and still be trusted without a look at its socket.
@@ -98,11 +98,7 @@ impl Pool {
         expired: &mut Vec<Http1>,
     ) -> Option<Idle> {
         let origin = state.find_origin(wants.key)?;
-        let oldest = self
-            .config
-            .idle_timeout
-            .map_or(0, |timeout| now.saturating_sub(millis(timeout)));
-        state.take_idle(origin, wants.runtime.id(), oldest, expired)
+        state.take_idle(origin, wants.runtime.id(), now, expired)
     }
 
     /// Begins to connect.
@@ -121,6 +117,7 @@ impl Pool {
                 origin,
                 host,
                 timer,
+                age: Age::new(&self.config, self.clock.now()),
             }
         };
         let connecting = self.dial.dial(origin_of(wants.uri));

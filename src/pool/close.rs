@@ -147,10 +147,11 @@ impl Pool {
         self.changed.notify_waiters();
     }
 
-    /// Closes idle connections now, without waiting.
-    fn close_idle(&self) {
+    /// Closes idle connections now, without waiting, and lets the timers end that watched only them.
+    pub(crate) fn close_idle(&self) {
         let idle = self.lock().take_all_idle();
         idle.into_iter().for_each(Http1::shut_down);
+        self.dismiss_timers();
     }
 
     /// Says goodbye to all idle connections at once and closes whatever nobody waits for. When it
@@ -200,7 +201,6 @@ impl Pool {
     pub(super) fn abandon(&self) {
         self.shut();
         self.close_idle();
-        self.dismiss_timers();
     }
 
     fn sever(&self, which: impl Fn(&Entry) -> bool) -> usize {

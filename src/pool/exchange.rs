@@ -48,7 +48,7 @@ impl Pool {
             uri: terms.uri,
             key: Wants::key_of(terms.uri)?,
             runtime: &runtime,
-            careful: !outgoing.can_be_replayed(),
+            careful: !(self.config.retry_stale && outgoing.can_be_replayed()),
             deadline,
         };
         let upload = Upload::of(&outgoing.body);
@@ -59,7 +59,8 @@ impl Pool {
         }
         // Only a connection that has idled can have died before it brings an answer.
         let pooled = exchange.checked_out().pooled;
-        let mut spare = pooled.then(|| outgoing.replay()).flatten();
+        let again = pooled && self.config.retry_stale;
+        let mut spare = again.then(|| outgoing.replay()).flatten();
         let mut message = outgoing.take_message(&terms, &exchange.link().host);
         // Whether an earlier try may have reached the server.
         let mut sent = false;
@@ -140,6 +141,7 @@ impl Exchange {
             self.count_reuse();
         }
         let (head, body) = response.into_parts();
+        self.checked_out().age.answered(&head.headers);
         // RFC 9112 §6.1: a response with both may be an attempt at smuggling.
         if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH)
         {

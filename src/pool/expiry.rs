@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use super::http1::{Http1, Link};
 use super::shared::Pool;
 use super::state::{EntryKind, State};
-use super::timer::{Timer, millis};
+use super::timer::Timer;
 
 /// How often idle connections are asked whether their peer has closed.
 const LOOK: u64 = 1000;
@@ -20,9 +20,8 @@ impl Pool {
     }
 
     /// Sees to it that a connection which idles from `now` on is looked at.
-    pub(super) fn watch_idle(self: &Arc<Self>, timer: &Arc<Timer>, now: u64) {
-        let timeout = self.config.idle_timeout.map_or(LOOK, millis);
-        if timer.want(now + timeout.min(LOOK)) {
+    pub(super) fn watch_idle(self: &Arc<Self>, timer: &Arc<Timer>, now: u64, until: u64) {
+        if timer.want(until.min(now + LOOK)) {
             self.start_timer(timer);
         }
     }
@@ -39,8 +38,7 @@ impl Pool {
         {
             let mut state = self.lock();
             due.exchanges(&state, timer, now);
-            let idle_timeout = self.config.idle_timeout.map(millis);
-            due.idle(&mut state, timer, now, idle_timeout);
+            due.idle(&mut state, timer, now);
         }
         let mut closed = !due.expired.is_empty();
         due.expired.into_iter().for_each(Http1::shut_down);
@@ -88,7 +86,7 @@ impl Due {
         }
     }
 
-    fn idle(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64, timeout: Option<u64>) {
+    fn idle(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64) {
         let before = self.expired.len();
         for (_, origin) in &mut state.origins {
             let expired = origin.idle.extract_if(.., |entry| {
@@ -97,11 +95,10 @@ impl Due {
                     // Nobody could use it any more, and nobody else watches it.
                     return link.timer.is_gone();
                 }
-                let ends = timeout.map_or(u64::MAX, |timeout| entry.since.saturating_add(timeout));
-                if ends <= now {
+                if entry.until <= now {
                     return true;
                 }
-                self.next = Some(self.next.map_or(ends, |next| next.min(ends)));
+                self.next = Some(self.next.map_or(entry.until, |next| next.min(entry.until)));
                 let settles = !entry.settled && entry.since + LOOK <= now;
                 entry.settled |= settles;
                 if link.signal.take_notice() || settles {

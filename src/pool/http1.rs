@@ -14,6 +14,7 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
 use tokio::task::coop::unconstrained;
 
+use super::age::Age;
 use super::permit::{Io, Permit};
 use super::signal::Signal;
 use super::timer::Timer;
@@ -32,6 +33,7 @@ pub(super) struct Http1 {
     pub(super) served: bool,
     /// Whether its answers are such that it may carry another request.
     pub(super) reusable: bool,
+    pub(super) age: Age,
 }
 
 /// The owner's handle to its connection: closes the socket when dropped.
@@ -63,6 +65,7 @@ pub(super) struct Place {
     pub(super) origin: usize,
     pub(super) host: HeaderValue,
     pub(super) timer: Arc<Timer>,
+    pub(super) age: Age,
 }
 
 impl Http1 {
@@ -103,6 +106,7 @@ impl Http1 {
             pooled: false,
             served: false,
             reusable: true,
+            age: place.age,
         })
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Outgoing {
     pub(crate) headers: HeaderMap,
     pub(crate) extensions: Extensions,
     pub(crate) body: Body,
+    /// The caller says that doing it twice does no harm, whatever the method.
+    pub(crate) idempotent: bool,
 }
 
 /// Where a request goes, and what its session adds.
@@ -36,6 +38,7 @@ impl Outgoing {
             headers: HeaderMap::new(),
             extensions: Extensions::new(),
             body: Body::empty(),
+            idempotent: false,
         }
     }
 
@@ -47,12 +50,17 @@ impl Outgoing {
             version: self.version,
             headers: self.headers.clone(),
             extensions: self.extensions.clone(),
+            idempotent: self.idempotent,
         })
     }
 
-    /// Whether sending it twice does no harm (RFC 9110 §9.2.2), and is possible.
+    /// Whether sending it twice does no harm, and is possible: by its method (RFC 9110 §9.2.2), by
+    /// the caller's word, or by a key that lets the server tell.
     pub(super) fn can_be_replayed(&self) -> bool {
-        self.method.is_idempotent() && self.body.as_bytes().is_some()
+        let harmless = self.method.is_idempotent()
+            || self.idempotent
+            || self.headers.contains_key("idempotency-key");
+        harmless && self.body.as_bytes().is_some()
     }
 
     /// What it takes to send it once more, if that does no harm.

@@ -12,6 +12,8 @@ mod permit;
 
 mod timer;
 
+mod age;
+
 mod http1;
 
 mod attempt;

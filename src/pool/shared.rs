@@ -116,7 +116,7 @@ impl Pool {
         let offer = self.lock().offer(connection, now);
         match offer {
             Offer::Taken(waker) => waker.into_iter().for_each(std::task::Waker::wake),
-            Offer::Idling => self.watch_idle(&timer, now),
+            Offer::Idling { until } => self.watch_idle(&timer, now, until),
             Offer::Refused(connection) => connection.shut_down(),
         }
     }

@@ -56,6 +56,8 @@ pub(super) struct Idle {
     pub(super) connection: Http1,
     /// In milliseconds of the pool's clock.
     pub(super) since: u64,
+    /// The same: from then on it may not be used.
+    pub(super) until: u64,
     /// Whether the timer has polled it since it was laid to rest.
     pub(super) settled: bool,
 }
@@ -109,7 +111,9 @@ pub(super) struct Released {
 #[derive(Debug)]
 pub(super) enum Offer {
     Taken(Option<Waker>),
-    Idling,
+    Idling {
+        until: u64,
+    },
     /// Its place is needed for another origin or runtime, or the pool is shut.
     Refused(Http1),
 }
@@ -184,32 +188,28 @@ impl State {
         }
     }
 
-    /// The newest idle connection that has not idled past `oldest`; the expired go to `expired`.
+    /// The newest idle connection that may still be used; those that may not go to `expired`.
     pub(super) fn take_idle(
         &mut self,
         origin: usize,
         runtime: runtime::Id,
-        oldest: u64,
+        now: u64,
         expired: &mut Vec<Http1>,
     ) -> Option<Idle> {
         let idle = &mut self.origins[origin].idle;
         let fits = |entry: &Idle| entry.connection.link.timer.id() == runtime;
-        let newest = match idle.last() {
-            Some(last) if fits(last) => idle.len() - 1,
-            _ => idle.iter().rposition(fits)?,
-        };
-        let found = idle.remove(newest);
-        self.idle -= 1;
-        if found.since >= oldest {
-            return Some(found);
+        loop {
+            let newest = match idle.last() {
+                Some(last) if fits(last) => idle.len() - 1,
+                _ => idle.iter().rposition(fits)?,
+            };
+            let found = idle.remove(newest);
+            self.idle -= 1;
+            if found.until > now {
+                return Some(found);
+            }
+            expired.push(found.connection);
         }
-        expired.push(found.connection);
-        self.idle -= idle.len();
-        let (mine, others): (Vec<_>, Vec<_>) = idle.drain(..).partition(fits);
-        self.idle += others.len();
-        *idle = others;
-        expired.extend(mine.into_iter().map(|entry| entry.connection));
-        None
     }
 
     /// Joins the queue; a permit comes at once if there is one to be had.
@@ -284,6 +284,9 @@ impl State {
         if self.gate != Gate::Open && self.waiters.is_empty() {
             return Offer::Refused(connection);
         }
+        let Some(until) = connection.age.idles_until(now) else {
+            return Offer::Refused(connection);
+        };
         let (origin, runtime) = (connection.link.origin, connection.link.timer.id());
         let needy = |waiter: &&mut Waiter| waiter.grant.is_none();
         for waiter in self.waiters.values_mut().filter(needy) {
@@ -303,10 +306,11 @@ impl State {
         self.origins[origin].idle.push(Idle {
             connection,
             since: now,
+            until,
             settled: false,
         });
         self.idle += 1;
-        Offer::Idling
+        Offer::Idling { until }
     }
 
     /// Takes a permit back and passes it on to the first waiter without one.
