@@ -191,6 +191,22 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
+    /// Limits the live connections to one origin (scheme, host and port), those being made included.
+    /// At least 1; `None`: no limit but the total one. Default: `None`.
+    ///
+    /// Keeps a slow origin from using up the connections that others need.
+    pub fn pool_max_per_origin(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.pool.max_per_origin = limit.into();
+        self
+    }
+
+    /// Limits the idle connections to one origin; what comes back beyond is closed. `None`: no limit.
+    /// Default: `None`.
+    pub fn pool_max_idle_per_origin(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.pool.max_idle_per_origin = limit.into();
+        self
+    }
+
     /// Closes a connection that has idled so long. `None`: never. Default: 50 s.
     ///
     /// A server's `Keep-Alive: timeout=…` shortens it for its connection, less a second.
@@ -313,6 +329,9 @@ impl<C: Connector> SessionBuilder<C> {
         } = self;
         if pool.max_connections == 0 {
             return Err(Error::builder("pool_max_connections must be at least 1"));
+        }
+        if pool.max_per_origin == Some(0) {
+            return Err(Error::builder("pool_max_per_origin must be at least 1"));
         }
         if pool.max_requests == Some(0) {
             return Err(Error::builder("pool_max_requests must be at least 1"));

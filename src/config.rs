@@ -9,6 +9,10 @@ use http::HeaderMap;
 pub(crate) struct PoolConfig {
     /// Live connections in total, connecting ones included. Default: 100.
     pub(crate) max_connections: usize,
+    /// Live connections to one origin. Default: no limit of its own.
+    pub(crate) max_per_origin: Option<usize>,
+    /// Idle connections to one origin. Default: no limit.
+    pub(crate) max_idle_per_origin: Option<usize>,
     /// How long a connection may idle before it is closed. Default: 50 s.
     pub(crate) idle_timeout: Option<Duration>,
     /// How old a connection may be and still begin a request. Default: any age.
@@ -32,6 +36,8 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             max_connections: 100,
+            max_per_origin: None,
+            max_idle_per_origin: None,
             idle_timeout: Some(Duration::from_secs(50)),
             max_age: None,
             max_requests: None,

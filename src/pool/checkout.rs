@@ -58,7 +58,7 @@ impl Exchange {
         let (mut exchange, found) = {
             let mut state = pool.lock();
             let exchange = Self::begin(pool, &mut state, as_hook)?;
-            let found = pool.idle_connection(&mut state, wants, now, &mut expired);
+            let found = wants.take_idle(&mut state, now, &mut expired);
             (exchange, found)
         };
         expired.into_iter().for_each(Http1::shut_down);
@@ -89,18 +89,15 @@ impl Idle {
     }
 }
 
-impl Pool {
-    fn idle_connection(
-        &self,
-        state: &mut State,
-        wants: Wants<'_>,
-        now: u64,
-        expired: &mut Vec<Http1>,
-    ) -> Option<Idle> {
-        let origin = state.find_origin(wants.key)?;
-        state.take_idle(origin, wants.runtime.id(), now, expired)
+impl Wants<'_> {
+    /// The newest idle connection that fits, from the books.
+    fn take_idle(self, state: &mut State, now: u64, expired: &mut Vec<Http1>) -> Option<Idle> {
+        let origin = state.find_origin(self.key)?;
+        state.take_idle(origin, self.runtime.id(), now, expired)
     }
+}
 
+impl Pool {
     /// Begins to connect.
     fn connect(self: &Arc<Self>, permit: Permit, wants: Wants<'_>) -> Result<OwnedAttempt> {
         let host = HeaderValue::from_str(wants.key.authority).map_err(|error| {
@@ -231,7 +228,6 @@ impl<'a> Ticket<'a> {
     }
 
     fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool, now: u64) -> Result<Drawn<'a>> {
-        let limit = pool.config.max_connections;
         let source = Arc::clone(pool) as Arc<dyn PermitSource>;
         let mut unused = Vec::new();
         let drawn = {
@@ -242,13 +238,13 @@ impl<'a> Ticket<'a> {
             let idle = if fresh {
                 None
             } else {
-                pool.idle_connection(&mut state, wants, now, &mut unused)
+                wants.take_idle(&mut state, now, &mut unused)
             };
             idle.map_or_else(
                 || {
                     let runtime = wants.runtime.id();
-                    let number = state.enqueue(wants.key, runtime, fresh, limit, &source);
-                    unused.extend(state.evict(limit));
+                    let number = state.enqueue(wants.key, runtime, fresh, &source);
+                    unused.extend(state.evict());
                     Drawn::Place(Self {
                         pool,
                         wants,
@@ -312,11 +308,17 @@ impl<'a> Ticket<'a> {
         if total {
             return Error::timeout(TimeoutPhase::Total);
         }
-        let limit = self.pool.config.max_connections;
+        let config = &self.pool.config;
+        let of_one = config
+            .max_per_origin
+            .map(|limit| format!(", {limit} an origin"));
         let stats = self.pool.stats();
         Error::new(ErrorKind::Timeout(TimeoutPhase::Pool)).with_message(format!(
-            "no connection of the pool became free in time: limit {limit}, {} in use, {} waiting",
-            stats.in_use, stats.waiting
+            "no connection of the pool became free in time: limit {}{}, {} in use, {} waiting",
+            config.max_connections,
+            of_one.unwrap_or_default(),
+            stats.in_use,
+            stats.waiting
         ))
     }
 }

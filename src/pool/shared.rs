@@ -55,6 +55,7 @@ struct Counted {
 
 impl Pool {
     pub(crate) fn new(config: PoolConfig, dial: Arc<dyn Dial>) -> Arc<Self> {
+        let state = Mutex::new(State::new(&config));
         Arc::new(Self {
             config,
             dial,
@@ -62,7 +63,7 @@ impl Pool {
             changed: Notify::new(),
             tasks: TaskTracker::new(),
             ending: Ending::default(),
-            state: Mutex::new(State::new()),
+            state,
         })
     }
 

@@ -16,6 +16,7 @@ use super::attempt::Attempt;
 use super::http1::{Http1, Link};
 use super::permit::{Permit, PermitSource};
 use super::timer::Timer;
+use crate::config::PoolConfig;
 
 /// What makes two connections interchangeable.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +48,8 @@ pub(super) struct Origin {
     key: OwnedKey,
     /// Oldest first. Each holds its permit: one that ends here leaves with it.
     pub(super) idle: Vec<Idle>,
+    /// Permits for this origin: connections live and in the making.
+    live: usize,
     /// Waiters and permits that refer to this origin.
     users: usize,
 }
@@ -118,8 +121,17 @@ pub(super) enum Offer {
     Refused(Http1),
 }
 
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    total: usize,
+    per_origin: usize,
+    idle_per_origin: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct State {
+    limits: Limits,
     pub(super) gate: Gate,
     /// Everything is being cut.
     pub(super) severed: bool,
@@ -140,9 +152,32 @@ pub(super) struct State {
     pub(super) closed: u64,
 }
 
-impl State {
-    pub(super) fn new() -> Self {
+impl Waiter {
+    /// Whether it wants a connection of this kind that has come back.
+    fn takes(&self, origin: usize, runtime: runtime::Id) -> bool {
+        let same = self.origin == origin && self.runtime == runtime;
+        same && !self.fresh && self.grant.is_none()
+    }
+
+    fn is_waiting_for_a_place(&self) -> bool {
+        !self.permitted && self.grant.is_none()
+    }
+}
+
+impl Limits {
+    fn of(config: &PoolConfig) -> Self {
         Self {
+            total: config.max_connections,
+            per_origin: config.max_per_origin.unwrap_or(usize::MAX),
+            idle_per_origin: config.max_idle_per_origin.unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(config: &PoolConfig) -> Self {
+        Self {
+            limits: Limits::of(config),
             gate: Gate::Open,
             severed: false,
             cut: None,
@@ -173,6 +208,7 @@ impl State {
         let id = self.origins.insert(Origin {
             key: key.to_owned(),
             idle: Vec::new(),
+            live: 0,
             users: 0,
         });
         self.index.insert(key.to_owned(), id);
@@ -218,15 +254,14 @@ impl State {
         key: Key<'_>,
         runtime: runtime::Id,
         fresh: bool,
-        limit: usize,
         source: &Arc<dyn PermitSource>,
     ) -> u64 {
         let origin = self.origin_of(key);
         self.origins[origin].users += 1;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        // A permit is free only if nobody waits for one: each that comes back goes to the first.
-        let permit = (self.entries.len() < limit).then(|| self.permit(origin, source));
+        // One that is free is wanted by nobody who came before: each that comes back goes to the first.
+        let permit = self.has_place(origin).then(|| self.permit(origin, source));
         self.waiters.insert(
             ticket,
             Waiter {
@@ -241,8 +276,23 @@ impl State {
         ticket
     }
 
+    fn has_place(&self, origin: usize) -> bool {
+        self.entries.len() < self.limits.total && !self.is_full(origin)
+    }
+
+    /// Whether an origin has as many connections as it may.
+    fn is_full(&self, origin: usize) -> bool {
+        self.origins[origin].live >= self.limits.per_origin
+    }
+
+    /// Whether the place of a connection of `origin` is one that the waiter waits for.
+    fn is_helped_by(&self, waiter: &Waiter, origin: usize) -> bool {
+        waiter.is_waiting_for_a_place() && (waiter.origin == origin || !self.is_full(waiter.origin))
+    }
+
     fn permit(&mut self, origin: usize, source: &Arc<dyn PermitSource>) -> Permit {
         self.origins[origin].users += 1;
+        self.origins[origin].live += 1;
         let id = self.entries.insert(Entry {
             origin,
             kind: EntryKind::Permitted,
@@ -258,22 +308,23 @@ impl State {
         Some(waiter)
     }
 
-    /// An idle connection that makes room at the limit for the first in the queue: one of another
+    /// An idle connection that makes room at a limit for the newest in the queue: one of another
     /// runtime rather than one of its own, then the one that has idled longest.
-    pub(super) fn evict(&mut self, limit: usize) -> Option<Http1> {
-        if self.idle == 0 || self.entries.len() < limit {
+    pub(super) fn evict(&mut self) -> Option<Http1> {
+        if self.idle == 0 {
             return None;
         }
-        let needy = |waiter: &&Waiter| !waiter.permitted && waiter.grant.is_none();
-        let runtime = self.waiters.values().find(needy)?.runtime;
+        let (_, waiter) = self.waiters.last_key_value()?;
         let places = self.origins.iter().flat_map(|(id, origin)| {
             let idle = origin.idle.iter().enumerate();
             idle.map(move |(place, entry)| (entry, id, place))
         });
-        let (_, id, place) = places.min_by_key(|(entry, ..)| {
-            let own = entry.connection.link.timer.id() == runtime;
-            (own, entry.since)
-        })?;
+        let (_, id, place) = places
+            .filter(|(_, id, _)| self.is_helped_by(waiter, *id))
+            .min_by_key(|(entry, ..)| {
+                let own = entry.connection.link.timer.id() == waiter.runtime;
+                (own, entry.since)
+            })?;
         self.idle -= 1;
         Some(self.origins[id].idle.remove(place).connection)
     }
@@ -288,16 +339,25 @@ impl State {
             return Offer::Refused(connection);
         };
         let (origin, runtime) = (connection.link.origin, connection.link.timer.id());
-        let needy = |waiter: &&mut Waiter| waiter.grant.is_none();
-        for waiter in self.waiters.values_mut().filter(needy) {
-            if waiter.origin == origin && waiter.runtime == runtime && !waiter.fresh {
+        let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
+            if waiter.takes(origin, runtime) {
+                return Some(Some(ticket));
+            }
+            self.is_helped_by(waiter, origin).then_some(None)
+        });
+        match served {
+            Some(Some(ticket)) => {
                 self.entries[connection.link.id].background = false;
+                let waiter = self.waiters.get_mut(&ticket);
+                let waiter = waiter.expect("it was found in the queue a line ago");
                 waiter.grant = Some(Grant::Connection(connection));
                 return Offer::Taken(waiter.waker.take());
             }
-            if !waiter.permitted {
+            Some(None) => return Offer::Refused(connection),
+            None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
                 return Offer::Refused(connection);
             }
+            None => {}
         }
         if self.gate != Gate::Open {
             return Offer::Refused(connection);
@@ -316,6 +376,7 @@ impl State {
     /// Takes a permit back and passes it on to the first waiter without one.
     pub(super) fn release(&mut self, id: usize, source: &Arc<dyn PermitSource>) -> Released {
         let entry = self.entries.remove(id);
+        self.origins[entry.origin].live -= 1;
         if matches!(entry.kind, EntryKind::Open(_)) {
             self.open -= 1;
             self.closed += 1;
@@ -332,12 +393,12 @@ impl State {
         }
     }
 
-    /// Gives a permit to the first waiter without one.
+    /// Gives a permit to the first waiter that may have one.
     fn pass_on(&mut self, source: &Arc<dyn PermitSource>) -> Option<Waker> {
         let (&ticket, waiter) = self
             .waiters
             .iter()
-            .find(|(_, waiter)| !waiter.permitted && waiter.grant.is_none())?;
+            .find(|(_, waiter)| waiter.is_waiting_for_a_place() && self.has_place(waiter.origin))?;
         let permit = self.permit(waiter.origin, source);
         let waiter = self.waiters.get_mut(&ticket)?;
         waiter.permitted = true;
