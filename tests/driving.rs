@@ -357,24 +357,31 @@ mod a_connection_that_died_idle {
         });
         assert_eq!(answer.await.unwrap(), "ok");
 
-        let memory = Memory::scripted(|mut end, number| async move {
-            loop {
-                if !read_head(&mut end).await.ends_with("\r\n\r\n") {
-                    return;
-                }
-                write(&mut end, OK).await;
-                if number == 0 {
-                    return;
+        // Without a socket to look at, it is the poll alone that tells.
+        let gate = Gate::new();
+        let closes = gate.clone();
+        let memory = Memory::scripted(move |mut end, number| {
+            let closes = closes.clone();
+            async move {
+                while read_head(&mut end).await.ends_with("\r\n\r\n") {
+                    write(&mut end, OK).await;
+                    if number == 0 {
+                        return closes.pass().await;
+                    }
                 }
             }
         });
         let session = Session::builder().connector(memory).open().await.unwrap();
         let answer = tokio::spawn(async move {
             assert_eq!(get(&session, "http://a/").await.unwrap(), "ok");
-            yield_now().await;
+            assert_books(&session, Accounts::idle(1), 1, 0);
+            gate.open();
+            for _ in 0..10 {
+                yield_now().await;
+            }
             spend_budget();
             let answer = session.post("http://a/").send().await?.text().await;
-            assert_eq!(session.stats().opened, 2);
+            assert_books(&session, Accounts::idle(1), 2, 0);
             answer
         });
         assert_eq!(answer.await.unwrap().unwrap(), "ok");

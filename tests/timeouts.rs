@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream;
 use hyper_session::{Body, Error, ErrorKind, Response, Session, SessionBuilder, TimeoutPhase};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use support::accounts::{Accounts, AliveTasks};
@@ -307,6 +307,61 @@ async fn the_wait_for_the_head_is_limited() {
         // The body may take longer than that.
         let path = format!("/drip/{}", limit.as_millis());
         assert_eq!(get(&session, &path).await.unwrap().len(), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_may_go_on_after_the_head_for_longer_than_the_wait_for_it() {
+    const SIZE: usize = 1_000_000;
+    let memory = Memory::scripted(|mut end, _| async move {
+        read_head(&mut end).await;
+        sleep(ms(500)).await;
+        write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        for _ in 0..100 {
+            sleep(ms(100)).await;
+            let mut part = [0; SIZE / 100];
+            end.read_exact(&mut part).await.expect("the whole upload");
+        }
+        read_head(&mut end).await;
+        write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        read_head(&mut end).await;
+    });
+    let builder = Session::builder()
+        .connector(memory)
+        .head_timeout(seconds(2));
+    let session = builder.read_timeout(seconds(2)).open().await.unwrap();
+    for read in [false, true] {
+        let upload = session.post("http://a/").body(vec![b'x'; SIZE]).send();
+        let response = upload.await.unwrap();
+        assert_eq!((session.stats().in_use, session.stats().exchanges), (1, 1));
+        if read {
+            assert_eq!(response.text().await.unwrap(), "ok");
+            sleep(seconds(11)).await;
+        } else {
+            sleep(seconds(11)).await;
+            assert_eq!(response.text().await.unwrap(), "ok");
+        }
+        let stats = session.stats();
+        assert_eq!(
+            (stats.open, stats.idle, stats.exchanges),
+            (1, 1, 0),
+            "{stats:?}"
+        );
+        assert_eq!(get(&session, "/").await.unwrap(), "ok");
+        // The script ends there; the next round is on a new connection.
+        session
+            .get("http://a/")
+            .timeout(ms(1))
+            .send()
+            .await
+            .unwrap_err();
+        sleep(seconds(1)).await;
+        assert_books(
+            &session,
+            Accounts::NONE,
+            session.stats().opened,
+            session.stats().reused,
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::future::{BoxFuture, pending};
@@ -125,7 +125,13 @@ pub async fn write(end: &mut DuplexStream, bytes: &str) {
 #[derive(Clone, Debug)]
 pub struct Counting<C> {
     inner: C,
-    numbers: Arc<Mutex<Numbers>>,
+    books: Arc<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    numbers: Mutex<Numbers>,
+    on_close: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Numbers of one moment.
@@ -147,13 +153,19 @@ impl<C> Counting<C> {
     pub fn new(inner: C) -> Self {
         Self {
             inner,
-            numbers: Arc::default(),
+            books: Arc::default(),
         }
     }
 
     /// Takes a snapshot.
     pub fn numbers(&self) -> Numbers {
-        *self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.books.lock()
+    }
+
+    /// Runs this whenever a connection is dropped, once it is closed. Set once.
+    pub fn on_close(&self, told: impl Fn() + Send + Sync + 'static) {
+        let set = self.books.on_close.set(Box::new(told));
+        assert!(set.is_ok(), "set once");
     }
 }
 
@@ -168,7 +180,7 @@ impl<C: Connector> Service<Uri> for Counting<C> {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         // Declared first, and so dropped last, here as in `Counted`.
-        let mut slot = Slot::connecting(Arc::clone(&self.numbers));
+        let mut slot = Slot::connecting(Arc::clone(&self.books));
         let connecting = self.inner.call(uri);
         Box::pin(async move {
             let io = connecting.await?;
@@ -178,19 +190,28 @@ impl<C: Connector> Service<Uri> for Counting<C> {
     }
 }
 
+impl Books {
+    fn lock(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lock().fmt(f)
+    }
+}
+
 /// One connection or attempt, as long as it is there.
 #[derive(Debug)]
 struct Slot {
-    numbers: Arc<Mutex<Numbers>>,
+    books: Arc<Books>,
     live: bool,
 }
 
 impl Slot {
-    fn connecting(numbers: Arc<Mutex<Numbers>>) -> Self {
-        let slot = Self {
-            numbers,
-            live: false,
-        };
+    fn connecting(books: Arc<Books>) -> Self {
+        let slot = Self { books, live: false };
         slot.update(|numbers| {
             numbers.asked += 1;
             numbers.connecting += 1;
@@ -209,13 +230,16 @@ impl Slot {
     }
 
     fn update(&self, change: impl FnOnce(&mut Numbers)) {
-        change(&mut self.numbers.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.books.lock());
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let live = self.live;
+        if let Some(told) = self.books.on_close.get().filter(|_| live) {
+            told();
+        }
         self.update(|numbers| {
             let count = if live {
                 &mut numbers.live
