@@ -153,3 +153,35 @@ async fn a_hook_that_fails_is_the_errors_source() -> Result<()> {
     assert!(!holder.is_open());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_network_that_does_not_answer_is_a_connect_timeout() {
+    use std::net::{SocketAddr, TcpStream};
+    use std::time::Duration;
+
+    use socket2::{Domain, Socket, Type};
+
+    // A listener whose queue is full takes no connection and refuses none.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    listener.bind(&any.into()).expect("a free port");
+    listener.listen(0).expect("it listens");
+    let address = listener.local_addr().expect("it is bound");
+    let address = address.as_socket().expect("it has a port");
+    let patience = Duration::from_millis(100);
+    let full: Vec<_> = (0..8)
+        .map_while(|_| TcpStream::connect_timeout(&address, patience).ok())
+        .collect();
+
+    let builder = hyper_session::Session::builder().connect_timeout(patience);
+    let session = builder.open().await.expect("a session");
+    let error = session.get(format!("http://{address}/")).send().await;
+    let error = error.expect_err("nobody answers");
+    assert_eq!(
+        error.kind(),
+        hyper_session::ErrorKind::Timeout(hyper_session::TimeoutPhase::Connect),
+        "{error:?}"
+    );
+    assert!(error.is_timeout() && error.is_connect() && !error.was_sent());
+    drop(full);
+}

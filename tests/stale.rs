@@ -109,3 +109,34 @@ async fn without_retry_stale_a_get_is_sent_once() {
         assert_eq!(peer.accepted(), connections);
     }
 }
+
+/// Answers once and closes, unannounced.
+fn answers_once() -> RawPeer {
+    RawPeer::start(async |conn, _| {
+        if !conn.read_request().await.is_empty() {
+            conn.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .await;
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_post_that_queued_for_a_connection_which_has_died_goes_to_another() {
+    for _ in 0..50 {
+        let peer = answers_once();
+        let builder = Session::builder().pool_max_connections(1);
+        let session = builder.open().await.expect("a session");
+        let first = async {
+            let response = session.get(peer.url("/")).send().await.expect("an answer");
+            // Whoever has the connection is busy while the peer closes it.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            drop(response);
+        };
+        let queued = session.post(peer.url("/")).body("work").send();
+        let (_, answer) = futures::future::join(first, queued).await;
+        assert_eq!(
+            answer.expect("an answer").text().await.expect("a body"),
+            "ok"
+        );
+    }
+}

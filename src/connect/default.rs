@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::connection::BoxConnection;
 use super::dns::DnsFailure;
 use super::tcp::TcpConnector;
 use super::tls::{self, SecureConnector};
-use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 
 /// What the default connector is made from.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +73,10 @@ pub(super) fn classify(error: BoxError) -> Error {
     let mut kind = ErrorKind::Connect;
     let mut level: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(cause) = level {
-        if cause.is::<DnsFailure>() {
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+            kind = ErrorKind::Timeout(TimeoutPhase::Connect);
+        } else if cause.is::<DnsFailure>() {
             kind = ErrorKind::Dns;
         } else if tls::is_tls_error(cause) {
             kind = ErrorKind::Tls;

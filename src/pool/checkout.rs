@@ -73,7 +73,11 @@ impl Exchange {
             let now = pool.clock.now();
             let found = match Ticket::draw(pool, wants, fresh, now)? {
                 Drawn::Idle(idle) => idle.if_alive(wants, now),
-                Drawn::Place(ticket) => Some(ticket.wait().await?),
+                Drawn::Place(ticket) => {
+                    let connection = ticket.wait().await?;
+                    let look = wants.careful && connection.pooled;
+                    (!look || connection.is_alive()).then_some(connection)
+                }
             };
             self.connection = found;
         }

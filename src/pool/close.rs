@@ -157,10 +157,12 @@ impl Pool {
     /// Says goodbye to all idle connections at once and closes whatever nobody waits for. When it
     /// returns, no socket of the pool is open, unless exchanges are still under way.
     async fn finish(&self) {
+        let began = Instant::now();
+        let left = || GOODBYE.saturating_sub(began.elapsed());
         let idle = self.lock().take_all_idle();
         let goodbyes = join_all(idle.into_iter().map(Http1::shut_down_fully));
         // A peer that does not take the goodbye does not keep us.
-        within(GOODBYE, goodbyes).await;
+        within(left(), goodbyes).await;
         self.sever(|entry| entry.background);
         // What was cut while another thread polled it is closed when that poll is over.
         let gone = self.wait_until(|state| state.entries.is_empty());
@@ -168,7 +170,7 @@ impl Pool {
         self.dismiss_timers();
         self.tasks.close();
         // Tasks of a runtime that is not being run end with it; their sockets are closed already.
-        within(GOODBYE, self.tasks.wait()).await;
+        within(left(), self.tasks.wait()).await;
     }
 
     /// Cuts everything that is still open or being opened.

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::Future;
 use http::Request;
@@ -14,7 +13,9 @@ use hyper::Response;
 use tokio::runtime::Handle;
 
 use super::checkout::Wants;
-use super::incoming::{BodyLimits, Incoming};
+use super::http1::Link;
+use super::incoming::Incoming;
+use super::limit::Limit;
 use super::message::{Outgoing, Terms};
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
@@ -27,7 +28,7 @@ enum Failure {
     Unsent(Box<Request<Body>>, hyper::Error),
     /// Some of it may have been.
     Sent(hyper::Error),
-    TimedOut,
+    TimedOut(TimeoutPhase),
 }
 
 impl Pool {
@@ -51,7 +52,7 @@ impl Pool {
             careful: !(self.config.retry_stale && outgoing.can_be_replayed()),
             deadline,
         };
-        let upload = Upload::of(&outgoing.body);
+        let upload = Sending::of(&outgoing.body);
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
         if exchange.connection.is_none() {
             exchange.check_out(wants, false).await?;
@@ -65,11 +66,11 @@ impl Pool {
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
-            let limit = head_limit(timeouts.head, deadline, now);
-            let failure = match exchange.send(message, limit).await {
+            let limit = Limit::new(TimeoutPhase::Head, timeouts.head, deadline);
+            let failure = match exchange.send(message, limit, now, &upload).await {
                 Ok(response) => {
-                    let limits = BodyLimits::new(timeouts.read, deadline);
-                    return Ok(exchange.answered(response, limits, upload.is_running()));
+                    let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
+                    return Ok(exchange.answered(response, limit, upload.is_running()));
                 }
                 Err(failure) => failure,
             };
@@ -88,7 +89,7 @@ impl Pool {
                     sent = true;
                     true
                 }
-                (failure, _) => return Err(exchange.explain(failure, limit).or_sent(sent)),
+                (failure, _) => return Err(exchange.explain(failure).or_sent(sent)),
             };
             exchange.connection = None;
             let checked_out = exchange.check_out(wants, fresh).await;
@@ -103,18 +104,22 @@ impl Exchange {
     async fn send(
         &mut self,
         mut message: Request<Body>,
-        limit: Option<(u64, TimeoutPhase)>,
+        limit: Limit,
+        now: u64,
+        upload: &Sending,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
         let (connection, pool) = self.parts();
         let write_dead = connection.link.write_dead.as_ref();
         message.body_mut().stop_at(write_dead);
         let mut answer = pin!(connection.sender.try_send_request(message));
         let link = &**connection.link;
-        if let Some((at, _)) = limit {
-            pool.arm(link, at);
-        }
+        let mut phase = pool.arm_for(link, limit, now);
         poll_fn(|cx| {
             link.signal.begin(cx.waker());
+            if upload.is_running() && !link.signal.has_passed() {
+                // A poll means progress: a part was taken or sent. The head is not late yet.
+                phase = pool.arm_for(link, limit, pool.clock.now());
+            }
             let mut own = Context::from_waker(&link.waker);
             link.drive(&mut own);
             match answer.as_mut().poll(&mut own) {
@@ -123,7 +128,9 @@ impl Exchange {
                     Some(message) => Failure::Unsent(Box::new(message), error.into_error()),
                     None => Failure::Sent(error.into_error()),
                 })),
-                Poll::Pending if link.signal.has_passed() => Poll::Ready(Err(Failure::TimedOut)),
+                Poll::Pending if link.signal.has_passed() => {
+                    Poll::Ready(Err(Failure::TimedOut(phase)))
+                }
                 Poll::Pending => link.pend(cx),
             }
         })
@@ -134,7 +141,7 @@ impl Exchange {
     fn answered(
         mut self,
         response: Response<hyper::body::Incoming>,
-        limits: BodyLimits,
+        limit: Limit,
         uploading: bool,
     ) -> Response<Incoming> {
         if std::mem::replace(&mut self.checked_out().served, true) {
@@ -147,16 +154,13 @@ impl Exchange {
         {
             self.never_reuse();
         }
-        Response::from_parts(head, Incoming::new(self, body, limits, uploading))
+        Response::from_parts(head, Incoming::new(self, body, limit, uploading))
     }
 
-    fn explain(&self, failure: Failure, limit: Option<(u64, TimeoutPhase)>) -> Error {
+    fn explain(&self, failure: Failure) -> Error {
         let link = self.link();
         let (error, sent) = match failure {
-            Failure::TimedOut => {
-                let phase = limit.map_or(TimeoutPhase::Head, |(_, phase)| phase);
-                return Error::timeout(phase).after_sending();
-            }
+            Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
             Failure::Unsent(_, error) => (error, false),
             Failure::Sent(error) => (error, true),
         };
@@ -188,28 +192,27 @@ fn is_body_failure(error: &hyper::Error) -> bool {
         && std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Error>)
 }
 
-fn head_limit(
-    head: Option<Duration>,
-    deadline: Option<u64>,
-    now: u64,
-) -> Option<(u64, TimeoutPhase)> {
-    let head = head.map(|head| now.saturating_add(millis(head)));
-    match (head, deadline) {
-        (Some(head), Some(total)) if head < total => Some((head, TimeoutPhase::Head)),
-        (Some(head), None) => Some((head, TimeoutPhase::Head)),
-        (_, Some(total)) => Some((total, TimeoutPhase::Total)),
-        (None, None) => None,
+impl Pool {
+    /// Sets the limit of a wait that begins at `now`. Returns what it will be the end of.
+    fn arm_for(self: &Arc<Self>, link: &Link, limit: Limit, now: u64) -> TimeoutPhase {
+        match limit.from(now) {
+            Some((at, phase)) => {
+                self.arm(link, at);
+                phase
+            }
+            None => TimeoutPhase::Head,
+        }
     }
 }
 
 /// Whether the request may still be on its way when the response's head is there.
-enum Upload {
+enum Sending {
     Small,
     Large,
     Stream(Arc<AtomicBool>),
 }
 
-impl Upload {
+impl Sending {
     fn of(body: &Body) -> Self {
         match body.taken() {
             Some(taken) => Self::Stream(taken),

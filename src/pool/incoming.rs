@@ -14,8 +14,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::timeout;
 
 use super::http1::Link;
+use super::limit::Limit;
 use super::shared::{Exchange, Pool};
-use super::timer::millis;
+use super::upload::Upload;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 /// How long the rest of a dropped body may take to come.
@@ -34,7 +35,7 @@ pub(crate) struct Incoming {
 struct Reader {
     body: hyper::body::Incoming,
     source: Source,
-    limits: BodyLimits,
+    limit: Limit,
     armed: Option<TimeoutPhase>,
 }
 
@@ -45,35 +46,7 @@ enum Source {
     /// The reader.
     Reader(Exchange),
     /// A task that also sends the rest of the request.
-    Task { pool: Arc<Pool>, link: Arc<Link> },
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimits {
-    /// Between two reads, in milliseconds.
-    pub(super) read: Option<u64>,
-    /// For the whole request, on the pool's clock.
-    pub(super) total: Option<u64>,
-}
-
-impl BodyLimits {
-    pub(super) fn new(read: Option<Duration>, total: Option<u64>) -> Self {
-        Self {
-            read: read.map(millis),
-            total,
-        }
-    }
-
-    fn next(self, now: u64) -> Option<(u64, TimeoutPhase)> {
-        let read = self
-            .read
-            .map(|read| (now.saturating_add(read), TimeoutPhase::Read));
-        let total = self.total.map(|total| (total, TimeoutPhase::Total));
-        match (read, total) {
-            (Some(read), Some(total)) => Some(if total.0 <= read.0 { total } else { read }),
-            (read, total) => read.or(total),
-        }
-    }
+    Task(Arc<Upload>),
 }
 
 impl Incoming {
@@ -82,7 +55,7 @@ impl Incoming {
     pub(super) fn new(
         exchange: Exchange,
         body: hyper::body::Incoming,
-        limits: BodyLimits,
+        limit: Limit,
         uploading: bool,
     ) -> Self {
         let remote_addr = exchange.link().remote_addr;
@@ -90,14 +63,14 @@ impl Incoming {
             drop(exchange.finish());
             Source::Memory
         } else if uploading {
-            Source::upload_in_background(exchange)
+            Source::Task(Upload::start(exchange))
         } else {
             Source::Reader(exchange)
         };
         let mut reader = Reader {
             body,
             source,
-            limits,
+            limit,
             armed: None,
         };
         if reader.body.is_end_stream() {
@@ -176,21 +149,24 @@ impl Reader {
         let Some((pool, link)) = self.source.parts() else {
             return Poll::Pending;
         };
+        if let Source::Task(upload) = &self.source {
+            upload.watch(cx.waker());
+        }
         match self.armed {
             Some(phase) if link.signal.has_passed() => {
                 return Poll::Ready(Some(Err(self.give_up(phase))));
             }
             Some(_) => {}
             None => {
-                if let Some((at, phase)) = self.limits.next(pool.clock.now()) {
+                if let Some((at, phase)) = self.limit.from(pool.clock.now()) {
                     self.armed = Some(phase);
-                    pool.arm(link, at);
+                    self.source.with_link(|pool, link| pool.arm(link, at));
                 }
             }
         }
         match &self.source {
             Source::Reader(exchange) => exchange.link().pend(cx),
-            Source::Memory | Source::Task { .. } => Poll::Pending,
+            Source::Memory | Source::Task(_) => Poll::Pending,
         }
     }
 
@@ -198,23 +174,19 @@ impl Reader {
     /// waits, and no time limit is set that could pass.
     fn is_overdue(&self) -> bool {
         let pool = self.source.parts().map(|(pool, _)| pool);
-        let total = pool.zip(self.limits.total);
+        let total = pool.zip(self.limit.total);
         total.is_some_and(|(pool, at)| !self.body.is_end_stream() && pool.clock.now() > at)
     }
 
     fn give_up(&mut self, phase: TimeoutPhase) -> Error {
-        if let Some((_, link)) = self.source.parts() {
-            link.close();
-        }
+        self.source.with_link(|_, link| link.sever());
         self.source = Source::Memory;
         Error::timeout(phase).after_sending()
     }
 
     fn disarm(&mut self) {
         self.armed = None;
-        if let Some((_, link)) = self.source.parts() {
-            link.signal.disarm();
-        }
+        self.source.with_link(|_, link| link.signal.disarm());
     }
 
     fn finish(&mut self) {
@@ -222,10 +194,10 @@ impl Reader {
             Source::Memory => {}
             Source::Reader(exchange) => {
                 if let Some(sending) = exchange.finish() {
-                    Source::upload_in_background(sending).leave_alone();
+                    Upload::start(sending).leave_alone(self.limit.total);
                 }
             }
-            task @ Source::Task { .. } => task.leave_alone(),
+            Source::Task(upload) => upload.leave_alone(self.limit.total),
         }
     }
 
@@ -245,13 +217,13 @@ impl Reader {
     /// Reads off what is left of a body that nobody wants, as far as it has come.
     fn drain(mut self) {
         self.disarm();
-        self.limits = BodyLimits::new(None, None);
+        self.limit = Limit::new(TimeoutPhase::Read, None, None);
         let (pool, link) = match self.source.parts() {
             None => return,
             Some((pool, link)) => (Arc::clone(pool), Arc::clone(link)),
         };
-        if let Source::Task { .. } = self.source {
-            return link.sever();
+        if let Source::Task(upload) = &self.source {
+            return upload.with_link(|_, link| link.sever());
         }
         let budget = pool.config.drain_bytes;
         if self.body.size_hint().lower() > budget || pool.is_shut() {
@@ -276,42 +248,15 @@ impl Source {
         match self {
             Self::Memory => None,
             Self::Reader(exchange) => Some((exchange.pool(), exchange.link())),
-            Self::Task { pool, link } => Some((pool, link)),
+            Self::Task(upload) => Some(upload.parts()),
         }
     }
 
-    /// Hands the exchange to a task that sends the rest of the request, whether or not the response
-    /// is read, and checks the connection in.
-    fn upload_in_background(exchange: Exchange) -> Self {
-        let pool = Arc::clone(exchange.pool());
-        let link = Arc::clone(exchange.link());
-        link.timer
-            .runtime
-            .spawn(pool.tasks.track_future(async move {
-                let link = Arc::clone(exchange.link());
-                poll_fn(|cx| {
-                    link.signal.begin(cx.waker());
-                    let mut own = Context::from_waker(&link.waker);
-                    // Twice: hyper asks for a request in the poll after the one that sent the last
-                    // byte, and nobody wakes it in between.
-                    let lives = link.drive(&mut own)
-                        && (exchange.is_ready() || link.drive(&mut own))
-                        && !link.signal.has_passed();
-                    if !lives || exchange.is_ready() {
-                        return Poll::Ready(());
-                    }
-                    link.pend(cx)
-                })
-                .await;
-                drop(exchange.finish());
-            }));
-        Self::Task { pool, link }
-    }
-
-    /// Lets the rest of the request go on without anybody waiting for it.
-    fn leave_alone(self) {
-        if let Self::Task { pool, link } = self {
-            pool.set_background(&link);
+    fn with_link(&self, act: impl FnOnce(&Arc<Pool>, &Arc<Link>)) {
+        match self {
+            Self::Memory => {}
+            Self::Reader(exchange) => act(exchange.pool(), exchange.link()),
+            Self::Task(upload) => upload.with_link(act),
         }
     }
 }

@@ -12,6 +12,8 @@ mod permit;
 
 mod timer;
 
+mod limit;
+
 mod age;
 
 mod http1;
@@ -25,6 +27,8 @@ mod shared;
 mod expiry;
 
 mod checkout;
+
+mod upload;
 
 mod incoming;
 

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::http1::{Http1, Link};
 use super::permit::PermitSource;
-use super::state::{EntryKind, Gate, Offer, State};
+use super::state::{Gate, Offer, State};
 use super::stats::{CloseReport, Stats};
 use super::timer::Clock;
 use crate::config::PoolConfig;
@@ -92,9 +92,7 @@ impl Pool {
     pub(super) fn set_background(&self, link: &Arc<Link>) {
         let shut = {
             let mut state = self.lock();
-            if let Some(entry) = state.entries.get_mut(link.id)
-                && matches!(&entry.kind, EntryKind::Open(own) if Arc::ptr_eq(own, link))
-            {
+            if let Some(entry) = state.entry_of(link) {
                 entry.background = true;
             }
             state.gate == Gate::Shut
@@ -116,7 +114,10 @@ impl Pool {
         let timer = Arc::clone(&connection.link.timer);
         let offer = self.lock().offer(connection, now);
         match offer {
-            Offer::Taken(waker) => waker.into_iter().for_each(std::task::Waker::wake),
+            Offer::Taken(waker, unused) => {
+                drop(unused);
+                waker.into_iter().for_each(std::task::Waker::wake);
+            }
             Offer::Idling { until } => self.watch_idle(&timer, now, until),
             Offer::Refused(connection) => connection.shut_down(),
         }

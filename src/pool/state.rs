@@ -113,7 +113,8 @@ pub(super) struct Released {
 /// What became of a connection that was offered to the waiters and the idle.
 #[derive(Debug)]
 pub(super) enum Offer {
-    Taken(Option<Waker>),
+    /// By a waiter, who must be woken, in place of a permit that it had not used yet.
+    Taken(Option<Waker>, Option<Grant>),
     Idling {
         until: u64,
     },
@@ -156,7 +157,7 @@ impl Waiter {
     /// Whether it wants a connection of this kind that has come back.
     fn takes(&self, origin: usize, runtime: runtime::Id) -> bool {
         let same = self.origin == origin && self.runtime == runtime;
-        same && !self.fresh && self.grant.is_none()
+        same && !self.fresh && matches!(self.grant, None | Some(Grant::Permit(_)))
     }
 
     fn is_waiting_for_a_place(&self) -> bool {
@@ -329,6 +330,12 @@ impl State {
         Some(self.origins[id].idle.remove(place).connection)
     }
 
+    /// The entry of a connection that still holds its permit: it may have died a moment ago.
+    pub(super) fn entry_of(&mut self, link: &Arc<Link>) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(link.id);
+        entry.filter(|entry| matches!(&entry.kind, EntryKind::Open(own) if Arc::ptr_eq(own, link)))
+    }
+
     /// Gives a connection that is ready for a request to the first waiter that it can serve, by
     /// itself or by its place; else lays it to rest.
     pub(super) fn offer(&mut self, connection: Http1, now: u64) -> Offer {
@@ -338,6 +345,10 @@ impl State {
         let Some(until) = connection.age.idles_until(now) else {
             return Offer::Refused(connection);
         };
+        let Some(entry) = self.entry_of(&connection.link) else {
+            return Offer::Refused(connection);
+        };
+        entry.background = false;
         let (origin, runtime) = (connection.link.origin, connection.link.timer.id());
         let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
             if waiter.takes(origin, runtime) {
@@ -347,11 +358,10 @@ impl State {
         });
         match served {
             Some(Some(ticket)) => {
-                self.entries[connection.link.id].background = false;
                 let waiter = self.waiters.get_mut(&ticket);
                 let waiter = waiter.expect("it was found in the queue a line ago");
-                waiter.grant = Some(Grant::Connection(connection));
-                return Offer::Taken(waiter.waker.take());
+                let unused = waiter.grant.replace(Grant::Connection(connection));
+                return Offer::Taken(waiter.waker.take(), unused);
             }
             Some(None) => return Offer::Refused(connection),
             None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
@@ -362,7 +372,6 @@ impl State {
         if self.gate != Gate::Open {
             return Offer::Refused(connection);
         }
-        self.entries[connection.link.id].background = false;
         self.origins[origin].idle.push(Idle {
             connection,
             since: now,

@@ -74,7 +74,9 @@ impl Timer {
     /// Makes the task look around now. `true`: there is none, and the caller must start it.
     pub(super) fn kick(&self) -> bool {
         let idle = !self.running.swap(true, Ordering::SeqCst);
-        if !idle {
+        if idle {
+            self.gone.store(false, Ordering::Relaxed);
+        } else {
             self.nudge.notify_one();
         }
         idle

@@ -1,0 +1,113 @@
+//! A request that is still being sent when its answer has begun.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::task::AtomicWaker;
+
+use super::http1::Link;
+use super::shared::{Exchange, Pool};
+
+/// How long the rest of a request may take that nobody waits for, in milliseconds.
+const LEFTOVER: u64 = 30_000;
+
+/// An exchange in the hands of a task that sends the rest of the request, whether or not the answer
+/// is read, and gives the connection back.
+///
+/// The reader of the answer shares it until then; afterwards the connection is another's.
+pub(super) struct Upload {
+    pool: Arc<Pool>,
+    link: Arc<Link>,
+    stage: Mutex<Stage>,
+    reader: AtomicWaker,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The answer is being read.
+    Shared,
+    /// The answer has been read.
+    LeftAlone,
+    /// The connection has been given back.
+    Over,
+}
+
+impl Upload {
+    pub(super) fn start(exchange: Exchange) -> Arc<Self> {
+        let upload = Arc::new(Self {
+            pool: Arc::clone(exchange.pool()),
+            link: Arc::clone(exchange.link()),
+            stage: Mutex::new(Stage::Shared),
+            reader: AtomicWaker::new(),
+        });
+        let sending = Arc::clone(&upload).go_on(exchange);
+        let runtime = &upload.link.timer.runtime;
+        runtime.spawn(upload.pool.tasks.track_future(sending));
+        upload
+    }
+
+    async fn go_on(self: Arc<Self>, exchange: Exchange) {
+        poll_fn(|cx| self.poll(&exchange, cx)).await;
+        self.enter(Stage::Over);
+        drop(exchange.finish());
+    }
+
+    fn poll(&self, exchange: &Exchange, cx: &mut Context<'_>) -> Poll<()> {
+        let link = &self.link;
+        link.signal.begin(cx.waker());
+        let mut own = Context::from_waker(&link.waker);
+        // Twice: hyper asks for a request in the poll after the one that sent the last byte, and
+        // nobody wakes it in between.
+        let lives = link.drive(&mut own) && (exchange.is_ready() || link.drive(&mut own));
+        if !lives || exchange.is_ready() {
+            return Poll::Ready(());
+        }
+        if link.signal.has_passed() {
+            if self.stage() == Stage::LeftAlone {
+                return Poll::Ready(());
+            }
+            // The limit is the reader's, who may find that what it waited for has come.
+            self.reader.wake();
+        }
+        link.pend(cx)
+    }
+
+    /// Does something to the connection, if it is still this exchange's.
+    pub(super) fn with_link(&self, act: impl FnOnce(&Arc<Pool>, &Arc<Link>)) {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stage != Stage::Over {
+            act(&self.pool, &self.link);
+        }
+    }
+
+    /// Has the reader woken when its time limit passes.
+    pub(super) fn watch(&self, reader: &Waker) {
+        self.reader.register(reader);
+    }
+
+    /// Lets the rest of the request go on without anybody waiting for it, for a while.
+    pub(super) fn leave_alone(&self, total: Option<u64>) {
+        self.enter(Stage::LeftAlone);
+        self.with_link(|pool, link| {
+            let end = pool.clock.now().saturating_add(LEFTOVER);
+            pool.arm(link, total.map_or(end, |total| total.min(end)));
+            pool.set_background(link);
+        });
+    }
+
+    pub(super) fn parts(&self) -> (&Arc<Pool>, &Arc<Link>) {
+        (&self.pool, &self.link)
+    }
+
+    fn stage(&self) -> Stage {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, next: Stage) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stage != Stage::Over {
+            *stage = next;
+        }
+    }
+}
