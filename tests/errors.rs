@@ -3,9 +3,11 @@
 mod support;
 
 use std::error::Error as _;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use hyper_session::{ErrorKind, Result, Session, SessionHolder, TimeoutPhase, WhenClosed};
+use socket2::{Domain, Socket, Type};
 use support::raw::RawPeer;
 use support::server::Server;
 
@@ -156,11 +158,6 @@ async fn a_hook_that_fails_is_the_errors_source() -> Result<()> {
 
 #[tokio::test]
 async fn a_network_that_does_not_answer_is_a_connect_timeout() {
-    use std::net::{SocketAddr, TcpStream};
-    use std::time::Duration;
-
-    use socket2::{Domain, Socket, Type};
-
     // A listener whose queue is full takes no connection and refuses none.
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
@@ -173,13 +170,13 @@ async fn a_network_that_does_not_answer_is_a_connect_timeout() {
         .map_while(|_| TcpStream::connect_timeout(&address, patience).ok())
         .collect();
 
-    let builder = hyper_session::Session::builder().connect_timeout(patience);
+    let builder = Session::builder().connect_timeout(patience);
     let session = builder.open().await.expect("a session");
     let error = session.get(format!("http://{address}/")).send().await;
     let error = error.expect_err("nobody answers");
     assert_eq!(
         error.kind(),
-        hyper_session::ErrorKind::Timeout(hyper_session::TimeoutPhase::Connect),
+        ErrorKind::Timeout(TimeoutPhase::Connect),
         "{error:?}"
     );
     assert!(error.is_timeout() && error.is_connect() && !error.was_sent());

@@ -133,7 +133,7 @@ async fn a_post_that_queued_for_a_connection_which_has_died_goes_to_another() {
             drop(response);
         };
         let queued = session.post(peer.url("/")).body("work").send();
-        let (_, answer) = futures::future::join(first, queued).await;
+        let ((), answer) = futures::future::join(first, queued).await;
         assert_eq!(
             answer.expect("an answer").text().await.expect("a body"),
             "ok"
