@@ -78,6 +78,8 @@ impl SessionBuilder {
     }
 
     /// Trusts the certificates in `pem` as well, one or more in PEM. Default: the platform's only.
+    ///
+    /// Refused by `build` and `open` where no TLS feature is on.
     pub fn tls_root_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls_root_pems.push(pem.into());
         self
@@ -162,8 +164,8 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
-    /// Limits the wait for the response's head, from when the request goes out. `None`: no limit.
-    /// Default: 300 s.
+    /// Limits the wait for the response's head, from when the request goes out; from its last progress
+    /// while a large or streamed body is being sent. `None`: no limit. Default: 300 s.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.defaults.timeouts.head = timeout.into();
         self
@@ -185,7 +187,9 @@ impl<C: Connector> SessionBuilder<C> {
     /// Limits the live connections of the session, those being made included. At least 1.
     /// Default: 100.
     ///
-    /// What comes beyond waits in order. An idle connection of another origin makes room.
+    /// What comes beyond waits in order. An idle connection of another origin makes room. One-shots do
+    /// not count. While a host's two address families are tried side by side, one of these may have
+    /// two sockets for a moment.
     pub fn pool_max_connections(mut self, limit: usize) -> Self {
         self.pool.max_connections = limit;
         self
@@ -302,7 +306,8 @@ impl<C: Connector> SessionBuilder<C> {
     /// Runs `hook` in an awaited close, once the last call is over: log out, say goodbye. Its
     /// session still sends; no other does any more.
     ///
-    /// Not run when the last handle is dropped, when a scope ends, or for one-shots.
+    /// Not run when the last handle is dropped, when a scope is dropped (its awaited `close` runs it),
+    /// or for one-shots.
     pub fn on_close<F, Fut>(mut self, hook: F) -> Self
     where
         F: Fn(Session) -> Fut + Send + Sync + 'static,

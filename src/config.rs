@@ -86,7 +86,8 @@ pub(crate) struct RequestDefaults {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum WhenClosed {
-    /// Makes a session for this one call, gone with the call's last exchange. The default.
+    /// Makes a session for this one call, gone with the call's last exchange and outside the limits of
+    /// the holder's pool. The default.
     #[default]
     OneShot,
     /// Opens the holder's session and keeps it open, as [`start_session`] would.

@@ -68,7 +68,8 @@ pub enum ErrorKind {
     Protocol,
     /// The `on_open` hook failed.
     Hook,
-    /// Not called from within a tokio runtime.
+    /// Not called from within a tokio runtime. (One without its IO or time driver panics, as all of
+    /// tokio does: build it with `enable_all`.)
     NoRuntime,
 }
 

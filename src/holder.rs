@@ -129,7 +129,8 @@ impl<C: Connector> SessionHolder<C> {
     /// [`with_session`](Self::with_session) calls, their streams and scopes, whose handles work
     /// until then; then for the exchanges under way; then shuts idle connections down, all at once
     /// and for at most a second. When it returns, no socket of the session is open. A second close
-    /// waits for the same end. Without an open session it returns at once.
+    /// waits for the same end, and so does a close after a swap. With nothing open or draining it
+    /// returns at once.
     ///
     /// Called from within a lease of the same session, it would wait for itself: use
     /// [`close_session_within`](Self::close_session_within) there.

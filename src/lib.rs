@@ -70,10 +70,14 @@
 //!
 //! # Connections
 //!
+//! A tokio runtime with its IO and time drivers (`enable_all`) is needed to send. No task is spawned
+//! for a connection or a request, but for what nobody waits for any more: a connect that lost its
+//! race, an upload that goes on under its answer, the rest of a dropped body; and one timer.
+//!
 //! A session keeps connections by scheme, host and port, newest first, each used only on the tokio
 //! runtime that opened it. One that died while it idled costs nothing: the request was not sent, and
-//! goes to the next connection. If it dies with the request on the way, the request is sent once
-//! more, on a new connection, if it is idempotent (RFC 9110 §9.2.2) and its body is made of bytes;
+//! goes to the next connection. If a pooled one dies with the request on the way, before the
+//! response's head is complete, the request is sent once more, on a new connection, if it is idempotent (RFC 9110 §9.2.2) and its body is made of bytes;
 //! never otherwise. Before a request that may not be sent twice, the socket is looked at first.
 //!
 //! # Errors

@@ -12,7 +12,8 @@ use futures::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, StatusCode, Uri, Version};
 use http_body::Body as _;
-use http_body_util::BodyDataStream;
+use http_body_util::{BodyDataStream, BodyExt};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use url::Url;
 
@@ -127,7 +128,11 @@ impl Response {
             }
         };
         // What has come until then is what there is: the status matters more.
-        let _ = timeout(ERROR_BODY_TIME, head_of_body).await;
+        if Handle::try_current().is_ok() {
+            let _ = timeout(ERROR_BODY_TIME, head_of_body).await;
+        } else {
+            head_of_body.await;
+        }
         body.truncate(ERROR_BODY);
         Err(Error::status_code(self.head.status, body.freeze()).with_uri(&self.uri))
     }
@@ -192,16 +197,14 @@ impl Response {
     pub async fn text(self) -> Result<String> {
         let uri = self.uri.clone();
         if let Some(charset) = self.foreign_charset() {
-            return Err(Error::new(ErrorKind::Decode)
-                .with_message(format!("the body is in {charset}, not in UTF-8"))
-                .with_uri(&uri));
+            return Err(undecoded(
+                &uri,
+                format!("the body is in {charset}, not in UTF-8"),
+            ));
         }
         let bytes = self.bytes().await?;
         String::from_utf8(bytes.into()).map_err(|error| {
-            Error::new(ErrorKind::Decode)
-                .with_message("the body is not UTF-8")
-                .with_source(error.utf8_error())
-                .with_uri(&uri)
+            undecoded(&uri, "the body is not UTF-8").with_source(error.utf8_error())
         })
     }
 
@@ -232,10 +235,7 @@ impl Response {
         let uri = self.uri.clone();
         let bytes = self.bytes().await?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(ErrorKind::Decode)
-                .with_message("the body is not the JSON that was expected")
-                .with_source(error)
-                .with_uri(&uri)
+            undecoded(&uri, "the body is not the JSON that was expected").with_source(error)
         })
     }
 
@@ -250,14 +250,23 @@ impl Response {
 
     /// Turns the response into one of the `http` crate, whose body is still to be read.
     pub fn into_http(self) -> http::Response<Body> {
-        http::Response::from_parts(self.head, Body::wrap(self.body))
+        let (head, body) = (self.head, self.body);
+        let uri = self.uri;
+        let body = body.map_err(move |error| error.with_uri(&uri));
+        http::Response::from_parts(head, Body::wrap(body))
     }
+}
+
+/// The error for a body that is not what it was asked to be read as.
+fn undecoded(uri: &Uri, message: impl Into<Box<str>>) -> Error {
+    let error = Error::new(ErrorKind::Decode).with_message(message);
+    error.with_uri(uri).after_sending()
 }
 
 impl From<Response> for Body {
     /// Makes what one server answers the body for another, without reading it into memory.
     fn from(response: Response) -> Self {
-        Self::wrap(response.body)
+        response.into_http().into_body()
     }
 }
 

@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// Derives a session on the same pool whose requests have these headers as well, unless they
-    /// bring their own. `Content-Length` and `Transfer-Encoding` are left out.
+    /// bring their own; in place of the session's of the same names. `Content-Length` and `Transfer-Encoding` are left out.
     pub fn with_default_headers(&self, mut headers: HeaderMap) -> Self {
         for name in FRAMING {
             headers.remove(name);
@@ -164,6 +164,9 @@ impl Session {
     /// or stream holds the session any more; exchanges under way end; idle connections are shut
     /// down, all at once and for at most a second. When it returns, no socket of the session is
     /// open. A second close waits for the same end and gives the same report.
+    ///
+    /// Called from within a holder's `with_session` on the same session, it would wait for itself: use
+    /// [`close_within`](Self::close_within) there.
     ///
     /// A [`Response`] that is neither read nor dropped is an exchange that does not end: use
     /// [`close_within`](Self::close_within), or drop it first.

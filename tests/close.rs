@@ -760,3 +760,27 @@ async fn the_closing_hook_runs_when_the_guard_of_the_last_scope_is_closed() -> R
     api.wait_live(0).await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_report_counts_the_calls_that_ran_when_the_deadline_came() -> Result<()> {
+    let peer = support::raw::RawPeer::silent();
+    let holder: SessionHolder = SessionHolder::builder().build()?;
+    holder.start_session().await?;
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let (holder, url) = (holder.clone(), peer.url("/"));
+            tokio::spawn(async move {
+                let call = holder.with_session(|s| async move { s.get(url).send().await });
+                call.await.map(drop)
+            })
+        })
+        .collect();
+    peer.wait_accepted(20).await;
+    let report = holder.close_session_within(Duration::from_millis(50)).await;
+    assert_eq!((report.leases_left, report.severed), (20, 20), "{report:?}");
+    for call in calls {
+        let error = call.await.expect("no panic").expect_err("it was cut");
+        assert!(error.is_closed(), "{error:?}");
+    }
+    Ok(())
+}

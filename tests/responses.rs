@@ -602,3 +602,14 @@ async fn a_peer_that_breaks_http_gives_a_typed_error_and_the_next_request_is_fin
     }
     Ok(())
 }
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn an_answer_that_cannot_be_decoded_was_sent_for() -> Result<()> {
+    let server = Server::text("no json");
+    let session = Session::builder().open().await?;
+    let answer = session.get(server.url("/")).send().await?;
+    let error = answer.json::<Vec<u8>>().await.expect_err("it is no array");
+    assert!(error.is_decode() && error.was_sent());
+    Ok(())
+}

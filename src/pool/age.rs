@@ -2,11 +2,12 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::timer::millis;
 use crate::config::PoolConfig;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What is taken off the time that a server grants: its clock began before ours.
 const MARGIN: u64 = 1000;
@@ -37,7 +38,7 @@ impl Age {
     /// `Keep-Alive: timeout=…, max=…` (RFC 2068 §19.7.1.1, which servers still send).
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
         self.left = self.left.saturating_sub(1);
-        if let Some(hint) = headers.get("keep-alive") {
+        if let Some(hint) = headers.get(KEEP_ALIVE) {
             self.heed(hint);
         }
     }

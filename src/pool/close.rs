@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::http1::Http1;
 use super::shared::Pool;
-use super::state::{Entry, EntryKind, Gate, Grant, State};
+use super::state::{Cut, Entry, EntryKind, Gate, Grant, State};
 use super::stats::CloseReport;
 
 /// How long saying goodbye may take, for all idle connections together.
@@ -117,11 +117,15 @@ impl Pool {
 
     /// The report of the close that comes to its end first, for all.
     fn report(&self, began: Instant) -> CloseReport {
-        let report = self.ending.report.get_or_init(|| CloseReport {
-            stats: self.stats(),
-            severed: self.lock().cut.unwrap_or_default(),
-            leases_left: self.leases(),
-            took: began.elapsed(),
+        let report = self.ending.report.get_or_init(|| {
+            let stats = self.stats();
+            let cut = self.lock().cut;
+            CloseReport {
+                stats,
+                severed: cut.map_or(0, |cut| cut.severed),
+                leases_left: cut.map_or(0, |cut| cut.leases),
+                took: began.elapsed(),
+            }
         });
         report.clone()
     }
@@ -175,6 +179,8 @@ impl Pool {
 
     /// Cuts everything that is still open or being opened.
     fn sever_all(&self) {
+        // Before anybody is told.
+        let leases = self.leases();
         let (wakers, permits): (Vec<_>, Vec<_>) = {
             let mut state = self.lock();
             state.gate = Gate::Shut;
@@ -195,7 +201,10 @@ impl Pool {
             .for_each(std::task::Waker::wake);
         self.close_idle();
         let severed = self.sever(|_| true);
-        *self.lock().cut.get_or_insert_default() += severed;
+        self.lock()
+            .cut
+            .get_or_insert(Cut { severed: 0, leases })
+            .severed += severed;
         self.changed.notify_waiters();
     }
 

@@ -1,10 +1,12 @@
 //! A request, and the message that goes on the wire for it.
 
 use http::header::HOST;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use crate::body::Body;
 use crate::config::Timeouts;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A request: what it brings itself.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Outgoing {
     pub(super) fn can_be_replayed(&self) -> bool {
         let harmless = self.method.is_idempotent()
             || self.idempotent
-            || self.headers.contains_key("idempotency-key");
+            || self.headers.contains_key(IDEMPOTENCY_KEY);
         harmless && self.body.as_bytes().is_some()
     }
 

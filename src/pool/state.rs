@@ -122,6 +122,13 @@ pub(super) enum Offer {
     Refused(Http1),
 }
 
+/// What a deadline found and did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    pub(super) severed: usize,
+    pub(super) leases: usize,
+}
+
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
@@ -137,7 +144,7 @@ pub(super) struct State {
     /// Everything is being cut.
     pub(super) severed: bool,
     /// How many connections were cut, once all are; exchanges that remain are empty shells.
-    pub(super) cut: Option<usize>,
+    pub(super) cut: Option<Cut>,
     pub(super) origins: Slab<Origin>,
     index: HashMap<OwnedKey, usize>,
     pub(super) entries: Slab<Entry>,

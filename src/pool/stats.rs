@@ -5,7 +5,8 @@ use std::time::Duration;
 
 /// A snapshot of a session's connections: exact at the moment it was taken, old at the next.
 ///
-/// Counters only grow.
+/// Counters only grow while their session is open; a holder shows those of the session that it has
+/// now, and counts its one-shots itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -81,13 +82,13 @@ impl fmt::Display for CloseReport {
         let Stats { opened, reused, .. } = self.stats;
         write!(
             f,
-            "session closed in {:.1?}: {opened} connections opened, {reused} requests reused one",
+            "session closed in {:.1?}; connections opened: {opened}, requests that reused one: {reused}",
             self.took
         )?;
         if self.severed > 0 || self.leases_left > 0 {
             write!(
                 f,
-                "; at the deadline {} connections were severed and {} calls still ran",
+                "; at the deadline, connections severed: {}, calls still running: {}",
                 self.severed, self.leases_left
             )?;
         }
