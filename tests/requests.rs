@@ -929,3 +929,15 @@ async fn a_time_limit_beyond_all_time_is_none() -> Result<()> {
     server.wait_live(0).await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_built_request_may_be_given_another_body() -> Result<()> {
+    let server = Server::echo();
+    let session = Session::builder().open().await?;
+    let mut request = session.post(server.url("/")).build()?;
+    assert_eq!(request.headers().get("content-length"), None);
+    *request.body_mut() = Body::from("late");
+    let answer = session.execute(request).await?;
+    assert_eq!(answer.text().await?, "late");
+    Ok(())
+}

@@ -49,7 +49,6 @@ impl Outgoing {
             let value = basic_credentials(&user_info.username, password);
             self.headers.insert(AUTHORIZATION, value);
         }
-        self.announce_body();
         Ok(())
     }
 
@@ -57,7 +56,7 @@ impl Outgoing {
     ///
     /// Servers may refuse a POST of no stated length (RFC 9110 §8.6), and of a GET's stream hyper
     /// would send nothing at all.
-    fn announce_body(&mut self) {
+    pub(super) fn announce_body(&mut self) {
         match (&self.method, self.body.length()) {
             (&(Method::POST | Method::PUT | Method::PATCH), Some(0)) => {
                 let length = self.headers.entry(CONTENT_LENGTH);
@@ -73,9 +72,6 @@ impl Outgoing {
 
     /// RFC 9112 §6: a message has one length, and it is the body's.
     fn check_length(&mut self) -> Result<()> {
-        if self.headers.is_empty() {
-            return Ok(());
-        }
         let mut announced = self.headers.get_all(CONTENT_LENGTH).iter();
         let Some(value) = announced.next() else {
             return Ok(());

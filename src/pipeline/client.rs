@@ -54,6 +54,8 @@ impl Client {
     /// Sends a request and reads the head of its response.
     pub(crate) async fn execute(&self, mut call: Box<Call>) -> Result<Response> {
         let target = call.complete(self.base.as_ref())?;
+        // Not before: the body of a request that was built may still be changed.
+        call.outgoing.announce_body();
         let mut timeouts = self.defaults.timeouts;
         timeouts.total = call.options.timeout.unwrap_or(timeouts.total);
         let terms = Terms {

@@ -45,11 +45,12 @@ impl Pool {
         let deadline = timeouts
             .total
             .map(|total| now.saturating_add(millis(total)));
+        let may_repeat = self.config.retry_stale && outgoing.can_be_replayed();
         let wants = Wants {
             uri: terms.uri,
             key: Wants::key_of(terms.uri)?,
             runtime: &runtime,
-            careful: !(self.config.retry_stale && outgoing.can_be_replayed()),
+            careful: !may_repeat,
             deadline,
         };
         let upload = Sending::of(&outgoing.body);
@@ -60,8 +61,9 @@ impl Pool {
         }
         // Only a connection that has idled can have died before it brings an answer.
         let pooled = exchange.checked_out().pooled;
-        let again = pooled && self.config.retry_stale;
-        let mut spare = again.then(|| outgoing.replay()).flatten();
+        let mut spare = (pooled && may_repeat)
+            .then(|| outgoing.try_clone())
+            .flatten();
         let mut message = outgoing.take_message(&terms, &exchange.link().host);
         // Whether an earlier try may have reached the server.
         let mut sent = false;

@@ -65,11 +65,6 @@ impl Outgoing {
         harmless && self.body.as_bytes().is_some()
     }
 
-    /// What it takes to send it once more, if that does no harm.
-    pub(super) fn replay(&self) -> Option<Self> {
-        self.can_be_replayed().then(|| self.try_clone()).flatten()
-    }
-
     /// Makes the message, filling in what the request left out. `Host` comes first (RFC 9110 §7.2).
     ///
     /// Takes headers and body out of the request.
