@@ -117,12 +117,12 @@ impl Exchange {
         let link = &**connection.link;
         let mut phase = pool.arm_for(link, limit, now);
         poll_fn(|cx| {
-            link.signal.begin(cx.waker());
-            if upload.is_running() && !link.signal.has_passed() {
+            link.line.signal.begin(cx.waker());
+            if upload.is_running() && !link.line.signal.has_passed() {
                 // A poll means progress: a part was taken or sent. The head is not late yet.
                 phase = pool.arm_for(link, limit, pool.clock.now());
             }
-            let mut own = Context::from_waker(&link.waker);
+            let mut own = Context::from_waker(&link.line.waker);
             link.drive(&mut own);
             match answer.as_mut().poll(&mut own) {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
@@ -130,14 +130,14 @@ impl Exchange {
                     Some(message) => Failure::Unsent(Box::new(message), error.into_error()),
                     None => Failure::Sent(error.into_error()),
                 })),
-                Poll::Pending if link.signal.has_passed() => {
+                Poll::Pending if link.line.signal.has_passed() => {
                     Poll::Ready(Err(Failure::TimedOut(phase)))
                 }
-                Poll::Pending => link.pend(cx),
+                Poll::Pending => link.line.pend(cx),
             }
         })
         .await
-        .inspect(|_| link.signal.disarm())
+        .inspect(|_| link.line.signal.disarm())
     }
 
     fn answered(

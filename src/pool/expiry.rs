@@ -13,9 +13,9 @@ const LOOK: u64 = 1000;
 impl Pool {
     /// Sets an exchange's time limit.
     pub(super) fn arm(self: &Arc<Self>, link: &Link, at: u64) {
-        link.signal.arm(at);
-        if link.timer.want(at) {
-            self.start_timer(&link.timer);
+        link.line.signal.arm(at);
+        if link.line.timer.want(at) {
+            self.start_timer(&link.line.timer);
         }
     }
 
@@ -42,7 +42,9 @@ impl Pool {
         }
         let mut closed = !due.expired.is_empty();
         due.expired.into_iter().for_each(Http1::shut_down);
-        due.passed.iter().for_each(|link| link.waker.wake_by_ref());
+        due.passed
+            .iter()
+            .for_each(|link| link.line.waker.wake_by_ref());
         for link in due.noticed {
             // One that has ended leaves the idle ones with its permit.
             closed |= !link.drive_at_rest();
@@ -71,16 +73,21 @@ impl Due {
             let EntryKind::Open(link) = &entry.kind else {
                 continue;
             };
-            if link.is_watched_by(timer) {
+            if Arc::ptr_eq(&link.line.timer, timer) {
                 // Whoever idles next, or sets a limit of a second or more, finds us coming anyway.
                 self.look_at(now + LOOK);
             }
-            let Some(at) = link.signal.armed().filter(|_| link.is_watched_by(timer)) else {
+            let Some(at) = link
+                .line
+                .signal
+                .armed()
+                .filter(|_| Arc::ptr_eq(&link.line.timer, timer))
+            else {
                 continue;
             };
             if at > now {
                 self.look_at(at);
-            } else if link.signal.pass(at) {
+            } else if link.line.signal.pass(at) {
                 self.passed.push(Arc::clone(link));
             }
         }
@@ -91,9 +98,9 @@ impl Due {
         for (_, origin) in &mut state.origins {
             let expired = origin.idle.extract_if(.., |entry| {
                 let link = &entry.connection.link;
-                if !link.is_watched_by(timer) {
+                if !Arc::ptr_eq(&link.line.timer, timer) {
                     // Nobody could use it any more, and nobody else watches it.
-                    return link.timer.is_gone();
+                    return link.line.timer.is_gone();
                 }
                 if entry.until <= now {
                     return true;
@@ -101,7 +108,7 @@ impl Due {
                 self.next = Some(self.next.map_or(entry.until, |next| next.min(entry.until)));
                 let settles = !entry.settled && entry.since + LOOK <= now;
                 entry.settled |= settles;
-                if link.signal.take_notice() || settles {
+                if link.line.signal.take_notice() || settles {
                     self.noticed.push(Arc::clone(link));
                 }
                 false

@@ -3,10 +3,10 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures::Future;
 use http::HeaderValue;
@@ -15,8 +15,9 @@ use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
 use tokio::task::coop::unconstrained;
 
 use super::age::Age;
+use super::line::Line;
 use super::permit::{Io, Permit};
-use super::signal::Signal;
+use super::severable::Severable;
 use super::timer::Timer;
 use crate::body::Body;
 use crate::connect::{BoxConnection, WriteDead};
@@ -48,15 +49,11 @@ pub(super) struct Link {
     pub(super) origin: usize,
     /// The `Host` header of its origin, made once.
     pub(super) host: HeaderValue,
-    pub(super) signal: Arc<Signal>,
-    /// `signal` as a waker, so that no poll has to make one.
-    pub(super) waker: Waker,
-    pub(super) timer: Arc<Timer>,
+    pub(super) line: Line,
     pub(super) remote_addr: Option<SocketAddr>,
     /// Set when what is written goes nowhere.
     pub(super) write_dead: Option<Arc<AtomicBool>>,
-    connection: Mutex<Option<Connection<Io, Body>>>,
-    severed: AtomicBool,
+    connection: Severable<Connection<Io, Body>>,
 }
 
 /// Where a new connection belongs.
@@ -79,9 +76,9 @@ impl Http1 {
         transport.connected().get_extras(&mut extensions);
         let remote_addr = extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
         let write_dead = extensions.remove::<WriteDead>().map(WriteDead::flag);
-        let signal = Arc::new(Signal::new());
+        let own_line = Line::new(place.timer);
         let id = permit.id();
-        let io = Io::new(transport, Arc::clone(&signal), permit);
+        let io = Io::new(transport, Arc::clone(&own_line.signal), permit);
         // Waits for nothing: in HTTP/1 the first bytes are the request's.
         let (sender, connection) = Builder::new()
             .max_buf_size(max_buf_size)
@@ -92,13 +89,10 @@ impl Http1 {
             id,
             origin: place.origin,
             host: place.host,
-            waker: Waker::from(Arc::clone(&signal)),
-            signal,
-            timer: place.timer,
+            line: own_line,
             remote_addr,
             write_dead,
-            connection: Mutex::new(Some(connection)),
-            severed: AtomicBool::new(false),
+            connection: Severable::new(connection),
         };
         Ok(Self {
             sender,
@@ -123,7 +117,7 @@ impl Http1 {
 
     /// Whether an idle connection still stands, by a poll and a look at the raw socket.
     pub(super) fn is_alive(&self) -> bool {
-        self.link.signal.ask_for_look();
+        self.link.line.signal.ask_for_look();
         self.link.drive_at_rest()
     }
 
@@ -148,29 +142,17 @@ impl Link {
     /// A connection that has said `Ready` must be dropped there and then: its sender still calls
     /// itself ready, and a request given to it would hang.
     pub(super) fn drive(&self, cx: &mut Context<'_>) -> bool {
-        let mut connection = self.lock();
-        let Some(running) = connection.as_mut() else {
-            return false;
-        };
-        if Pin::new(running).poll(cx).is_pending() {
-            drop(connection);
-            if self.severed.load(Ordering::SeqCst) {
-                self.close();
-                return false;
-            }
-            return true;
-        }
-        let ended = connection.take();
-        drop(connection);
-        drop(ended);
-        false
+        self.connection.poll(cx).is_pending()
     }
 
     /// Polls the connection while no task drives it. A spent cooperation budget of the caller's
     /// task would make a dead connection look alive, so it does not count here.
     pub(super) fn drive_at_rest(&self) -> bool {
         let mut driving = pin!(unconstrained(poll_fn(|cx| Poll::Ready(self.drive(cx)))));
-        match driving.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+        match driving
+            .as_mut()
+            .poll(&mut Context::from_waker(&self.line.waker))
+        {
             Poll::Ready(running) => running,
             Poll::Pending => true,
         }
@@ -178,52 +160,27 @@ impl Link {
 
     /// Polls the connection for a task that has nothing else to do with it. `Ready`: it has ended.
     pub(super) fn poll_as(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.signal.begin(cx.waker());
-        if !self.drive(&mut Context::from_waker(&self.waker)) {
+        self.line.signal.begin(cx.waker());
+        if !self.drive(&mut Context::from_waker(&self.line.waker)) {
             return Poll::Ready(());
         }
-        self.pend(cx)
-    }
-
-    /// Ends a poll with nothing to show, handing on a wake-up that came during it.
-    pub(super) fn pend<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
-        if self.signal.end() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-
-    pub(super) fn is_watched_by(&self, timer: &Arc<Timer>) -> bool {
-        Arc::ptr_eq(&self.timer, timer)
+        self.line.pend(cx)
     }
 
     /// Closes the socket now, whoever is using it.
     pub(super) fn close(&self) {
-        let connection = self.lock().take();
-        drop(connection);
+        self.connection.close();
     }
 
     /// Cuts the connection from outside its exchange, and tells the exchange.
     pub(super) fn sever(&self) {
-        self.severed.store(true, Ordering::SeqCst);
-        // Being polled right now? Then its driver sees the flag when the poll is over.
-        let taken = match self.connection.try_lock() {
-            Ok(mut connection) => connection.take(),
-            Err(_) => None,
-        };
-        drop(taken);
-        self.waker.wake_by_ref();
+        self.connection.sever();
+        self.line.waker.wake_by_ref();
     }
 
     /// Whether the connection was cut by us.
     pub(super) fn was_severed(&self) -> bool {
-        self.severed.load(Ordering::SeqCst)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Connection<Io, Body>>> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connection.was_severed()
     }
 }
 

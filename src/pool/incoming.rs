@@ -133,8 +133,8 @@ impl Reader {
             return body.poll_frame(cx);
         };
         let link = exchange.link();
-        link.signal.begin(cx.waker());
-        let mut own = Context::from_waker(&link.waker);
+        link.line.signal.begin(cx.waker());
+        let mut own = Context::from_waker(&link.line.waker);
         match body.poll_frame(&mut own) {
             Poll::Pending => {
                 link.drive(&mut own);
@@ -153,7 +153,7 @@ impl Reader {
             upload.watch(cx.waker());
         }
         match self.armed {
-            Some(phase) if link.signal.has_passed() => {
+            Some(phase) if link.line.signal.has_passed() => {
                 return Poll::Ready(Some(Err(self.give_up(phase))));
             }
             Some(_) => {}
@@ -165,7 +165,7 @@ impl Reader {
             }
         }
         match &self.source {
-            Source::Reader(exchange) => exchange.link().pend(cx),
+            Source::Reader(exchange) => exchange.link().line.pend(cx),
             Source::Memory | Source::Task(_) => Poll::Pending,
         }
     }
@@ -186,7 +186,7 @@ impl Reader {
 
     fn disarm(&mut self) {
         self.armed = None;
-        self.source.with_link(|_, link| link.signal.disarm());
+        self.source.with_link(|_, link| link.line.signal.disarm());
     }
 
     fn finish(&mut self) {
@@ -204,7 +204,7 @@ impl Reader {
     fn fail(&mut self, error: hyper::Error) -> Error {
         let link = self.source.parts().map(|(_, link)| link);
         let error = match (link, self.armed) {
-            (Some(link), Some(phase)) if link.signal.has_passed() => Error::timeout(phase),
+            (Some(link), Some(phase)) if link.line.signal.has_passed() => Error::timeout(phase),
             (Some(link), _) if link.was_severed() => {
                 Error::closed("the session was closed while the body was read")
             }
@@ -287,7 +287,10 @@ impl Draining {
             // Out of time, the connection is closed where this future ends.
             let _ = timeout(DRAIN_TIME, poll_fn(|cx| self.poll(cx))).await;
         };
-        link.timer.runtime.spawn(pool.tasks.track_future(draining));
+        link.line
+            .timer
+            .runtime
+            .spawn(pool.tasks.track_future(draining));
     }
 }
 

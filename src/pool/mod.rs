@@ -12,6 +12,10 @@ mod permit;
 
 mod timer;
 
+mod line;
+
+mod severable;
+
 mod limit;
 
 mod age;

@@ -109,9 +109,9 @@ impl Pool {
     /// Gives back a connection that is ready for another request.
     pub(super) fn check_in(self: &Arc<Self>, mut connection: Http1) {
         connection.pooled = true;
-        connection.link.signal.rest();
+        connection.link.line.signal.rest();
         let now = self.clock.now();
-        let timer = Arc::clone(&connection.link.timer);
+        let timer = Arc::clone(&connection.link.line.timer);
         let offer = self.lock().offer(connection, now);
         match offer {
             Offer::Taken(waker, unused) => {

@@ -241,7 +241,7 @@ impl State {
         expired: &mut Vec<Http1>,
     ) -> Option<Idle> {
         let idle = &mut self.origins[origin].idle;
-        let fits = |entry: &Idle| entry.connection.link.timer.id() == runtime;
+        let fits = |entry: &Idle| entry.connection.link.line.timer.id() == runtime;
         loop {
             let newest = match idle.last() {
                 Some(last) if fits(last) => idle.len() - 1,
@@ -330,7 +330,7 @@ impl State {
         let (_, id, place) = places
             .filter(|(_, id, _)| self.is_helped_by(waiter, *id))
             .min_by_key(|(entry, ..)| {
-                let own = entry.connection.link.timer.id() == waiter.runtime;
+                let own = entry.connection.link.line.timer.id() == waiter.runtime;
                 (own, entry.since)
             })?;
         self.idle -= 1;
@@ -356,7 +356,7 @@ impl State {
             return Offer::Refused(connection);
         };
         entry.background = false;
-        let (origin, runtime) = (connection.link.origin, connection.link.timer.id());
+        let (origin, runtime) = (connection.link.origin, connection.link.line.timer.id());
         let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
             if waiter.takes(origin, runtime) {
                 return Some(Some(ticket));

@@ -42,7 +42,7 @@ impl Upload {
             reader: AtomicWaker::new(),
         });
         let sending = Arc::clone(&upload).go_on(exchange);
-        let runtime = &upload.link.timer.runtime;
+        let runtime = &upload.link.line.timer.runtime;
         runtime.spawn(upload.pool.tasks.track_future(sending));
         upload
     }
@@ -55,22 +55,22 @@ impl Upload {
 
     fn poll(&self, exchange: &Exchange, cx: &mut Context<'_>) -> Poll<()> {
         let link = &self.link;
-        link.signal.begin(cx.waker());
-        let mut own = Context::from_waker(&link.waker);
+        link.line.signal.begin(cx.waker());
+        let mut own = Context::from_waker(&link.line.waker);
         // Twice: hyper asks for a request in the poll after the one that sent the last byte, and
         // nobody wakes it in between.
         let lives = link.drive(&mut own) && (exchange.is_ready() || link.drive(&mut own));
         if !lives || exchange.is_ready() {
             return Poll::Ready(());
         }
-        if link.signal.has_passed() {
+        if link.line.signal.has_passed() {
             if self.stage() == Stage::LeftAlone {
                 return Poll::Ready(());
             }
             // The limit is the reader's, who may find that what it waited for has come.
             self.reader.wake();
         }
-        link.pend(cx)
+        link.line.pend(cx)
     }
 
     /// Does something to the connection, if it is still this exchange's.
