@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::{PoolConfig, RequestDefaults, WhenClosed};
+use crate::config::{PoolConfig, Protocols, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::pipeline::check::FRAMING;
@@ -23,9 +23,6 @@ type MakeConnector<C> = Box<dyn FnOnce(&ConnectOptions) -> Result<C> + Send + Sy
 type OpenHook = Arc<dyn Fn(Session) -> BoxFuture<'static, Result<Session, BoxError>> + Send + Sync>;
 type SharedCloseHook = Arc<dyn Fn(Session) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// hyper refuses buffers below this.
-const MIN_BUF_SIZE: usize = 8 * 1024;
-
 /// The settings of a session, and of the holder that opens it.
 ///
 /// Made by [`SessionHolder::builder`](crate::SessionHolder::builder) or [`Session::builder`]. It has
@@ -33,7 +30,7 @@ const MIN_BUF_SIZE: usize = 8 * 1024;
 /// [`open`](Self::open) gives a bare, open [`Session`]. Only they check what was set.
 #[must_use = "a builder does nothing until `build` or `open`"]
 pub struct SessionBuilder<C = DefaultConnector> {
-    pool: PoolConfig,
+    pub(crate) pool: PoolConfig,
     defaults: RequestDefaults,
     base_url: Option<String>,
     user_agent: Option<Result<HeaderValue>>,
@@ -252,7 +249,16 @@ impl<C: Connector> SessionBuilder<C> {
     /// Limits the read and the write buffer of a connection, in bytes, and so the head of a
     /// response. At least 8 KiB. Default: 64 KiB.
     pub fn http1_max_buf_size(mut self, bytes: usize) -> Self {
-        self.pool.http1_max_buf_size = bytes;
+        self.pool.http.http1_max_buf_size = bytes;
+        self
+    }
+
+    /// Speaks HTTP/1.1 alone. Default: HTTP/2 where TLS has negotiated it, with the feature `http2`.
+    ///
+    /// Of the default connector: another one must not offer HTTP/2 then; a connection that has
+    /// negotiated it is refused with [`ErrorKind::Connect`].
+    pub fn http1_only(mut self) -> Self {
+        self.pool.http.protocols = Protocols::Http1Only;
         self
     }
 
@@ -332,20 +338,7 @@ impl<C: Connector> SessionBuilder<C> {
         let Self {
             pool, mut defaults, ..
         } = self;
-        if pool.max_connections == 0 {
-            return Err(Error::builder("pool_max_connections must be at least 1"));
-        }
-        if pool.max_per_origin == Some(0) {
-            return Err(Error::builder("pool_max_per_origin must be at least 1"));
-        }
-        if pool.max_requests == Some(0) {
-            return Err(Error::builder("pool_max_requests must be at least 1"));
-        }
-        if pool.http1_max_buf_size < MIN_BUF_SIZE {
-            return Err(Error::builder(format!(
-                "http1_max_buf_size must be at least {MIN_BUF_SIZE}"
-            )));
-        }
+        pool.check()?;
         let mut framing = FRAMING.iter();
         if let Some(name) = framing.find(|name| defaults.headers.contains_key(*name)) {
             return Err(Error::builder(format!(
@@ -359,6 +352,7 @@ impl<C: Connector> SessionBuilder<C> {
         let connector = (self.make_connector)(&ConnectOptions {
             tls_root_pems: self.tls_root_pems,
             connect_timeout: pool.connect_timeout,
+            protocols: pool.http.protocols,
         })?;
         Ok(Recipe {
             pool,
@@ -398,6 +392,80 @@ impl Recipe {
             .map_err(|error| Error::new(ErrorKind::Hook).with_source(error))
     }
 }
+
+impl PoolConfig {
+    /// Refuses what no pool could work with, or the protocol forbids.
+    fn check(&self) -> Result<()> {
+        let http2 = &self.http.http2;
+        let limits = [
+            (
+                "pool_max_connections",
+                self.max_connections as u64,
+                1,
+                u64::MAX,
+            ),
+            (
+                "pool_max_per_origin",
+                self.max_per_origin.map_or(1, |limit| limit as u64),
+                1,
+                u64::MAX,
+            ),
+            (
+                "pool_max_requests",
+                self.max_requests.unwrap_or(1),
+                1,
+                u64::MAX,
+            ),
+            // hyper refuses buffers below this.
+            (
+                "http1_max_buf_size",
+                self.http.http1_max_buf_size as u64,
+                8 * 1024,
+                u64::MAX,
+            ),
+            (
+                "http2_max_connections_per_origin",
+                http2.max_connections_per_origin as u64,
+                1,
+                u64::MAX,
+            ),
+            // RFC 9113 §6.5.2 and §6.9.
+            (
+                "http2_initial_stream_window_size",
+                http2.initial_stream_window_size.into(),
+                1,
+                MAX_WINDOW,
+            ),
+            (
+                "http2_initial_connection_window_size",
+                http2.initial_connection_window_size.into(),
+                0xffff,
+                MAX_WINDOW,
+            ),
+            (
+                "http2_max_frame_size",
+                http2.max_frame_size.into(),
+                1 << 14,
+                (1 << 24) - 1,
+            ),
+        ];
+        match limits
+            .iter()
+            .find(|(_, value, least, most)| value < least || value > most)
+        {
+            Some((name, value, least, _)) if value < least => Err(Error::builder(format!(
+                "{name} must be at least {least}, not {value}"
+            ))),
+            Some((name, value, _, most)) => Err(Error::builder(format!(
+                "{name} must be at most {most}, not {value}"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The largest window of flow control in HTTP/2.
+const MAX_WINDOW: u64 = (1 << 31) - 1;
 
 impl<C> fmt::Debug for SessionBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,8 +28,91 @@ pub(crate) struct PoolConfig {
     pub(crate) pool_timeout: Option<Duration>,
     /// How long resolving, connecting and TLS may take together. Default: 30 s.
     pub(crate) connect_timeout: Option<Duration>,
-    /// Read and write buffer of a connection in bytes; caps a response's head as well. Default: 64 KiB.
+    /// How connections speak HTTP.
+    pub(crate) http: HttpConfig,
+}
+
+/// How connections speak HTTP.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HttpConfig {
+    /// Which versions. Default: HTTP/2 where TLS negotiates it, else HTTP/1.
+    pub(crate) protocols: Protocols,
+    /// Read and write buffer of an HTTP/1 connection in bytes; caps a response's head as well.
+    /// Default: 64 KiB.
     pub(crate) http1_max_buf_size: usize,
+    /// What HTTP/2 connections obey.
+    pub(crate) http2: Http2Config,
+}
+
+/// Which versions of HTTP a session speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "http2"),
+    allow(dead_code, reason = "chosen where HTTP/2 is built in")
+)]
+pub(crate) enum Protocols {
+    /// HTTP/2 where the connector has negotiated it, else HTTP/1.
+    Negotiated,
+    Http1Only,
+    /// Without asking: by prior knowledge.
+    Http2Only,
+}
+
+/// What HTTP/2 connections obey.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "http2"),
+    allow(dead_code, reason = "read where HTTP/2 is built in")
+)]
+pub(crate) struct Http2Config {
+    /// Connections to one origin. Default: 1.
+    pub(crate) max_connections_per_origin: usize,
+    /// Bytes that a stream may receive unread. Default: 2 MiB.
+    pub(crate) initial_stream_window_size: u32,
+    /// Bytes that a connection may receive unread. Default: 5 MiB.
+    pub(crate) initial_connection_window_size: u32,
+    /// Whether the windows follow the bandwidth. Default: false.
+    pub(crate) adaptive_window: bool,
+    /// Largest frame received, in bytes. Default: 16 KiB.
+    pub(crate) max_frame_size: u32,
+    /// Largest head received, in bytes. Default: 16 KiB.
+    pub(crate) max_header_list_size: u32,
+    /// How often a connection in use is pinged. Default: never.
+    pub(crate) keep_alive_interval: Option<Duration>,
+    /// How long the answer to a ping may take. Default: 20 s.
+    pub(crate) keep_alive_timeout: Duration,
+    /// Whether idle connections are pinged as well. Default: false.
+    pub(crate) keep_alive_while_idle: bool,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            protocols: if cfg!(feature = "http2") {
+                Protocols::Negotiated
+            } else {
+                Protocols::Http1Only
+            },
+            http1_max_buf_size: 64 * 1024,
+            http2: Http2Config::default(),
+        }
+    }
+}
+
+impl Default for Http2Config {
+    fn default() -> Self {
+        Self {
+            max_connections_per_origin: 1,
+            initial_stream_window_size: 2 * 1024 * 1024,
+            initial_connection_window_size: 5 * 1024 * 1024,
+            adaptive_window: false,
+            max_frame_size: 16 * 1024,
+            max_header_list_size: 16 * 1024,
+            keep_alive_interval: None,
+            keep_alive_timeout: Duration::from_secs(20),
+            keep_alive_while_idle: false,
+        }
+    }
 }
 
 impl Default for PoolConfig {
@@ -45,7 +128,7 @@ impl Default for PoolConfig {
             drain_bytes: 64 * 1024,
             pool_timeout: Some(Duration::from_secs(300)),
             connect_timeout: Some(Duration::from_secs(30)),
-            http1_max_buf_size: 64 * 1024,
+            http: HttpConfig::default(),
         }
     }
 }

@@ -228,7 +228,8 @@ impl Error {
 
     /// Whether bytes of the request may have reached the server.
     ///
-    /// `false` is certain: the server has seen nothing of it.
+    /// `false` is certain: the server has seen nothing of it, or has said that it did nothing with it
+    /// (RFC 9113 §8.7).
     pub fn was_sent(&self) -> bool {
         self.0.sent
     }

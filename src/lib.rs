@@ -66,12 +66,13 @@
 //! | the body is read | up to `pool_drain_bytes` of the rest are read, for at most a second | stays if that was all, else is gone |
 //!
 //! A connection that is gone frees its place before the drop returns. HTTP/1 has no way to call a
-//! request off but to close its connection (RFC 9112 §9.5).
+//! request off but to close its connection (RFC 9112 §9.5). HTTP/2 has: only the stream is reset, and
+//! the connection goes on with the others.
 //!
 //! # Connections
 //!
-//! A tokio runtime with its IO and time drivers (`enable_all`) is needed to send. No task is spawned
-//! for a connection or a request, but for what nobody waits for any more: a connect that lost its
+//! A tokio runtime with its IO and time drivers (`enable_all`) is needed to send. Over HTTP/1 no task
+//! is spawned for a connection or a request, but for what nobody waits for any more: a connect that lost its
 //! race, an upload that goes on under its answer, the rest of a dropped body; and one timer.
 //!
 //! A session keeps connections by scheme, host and port, newest first, each used only on the tokio
@@ -79,6 +80,12 @@
 //! goes to the next connection. If a pooled one dies with the request on the way, before the
 //! response's head is complete, the request is sent once more, on a new connection, if it is idempotent (RFC 9110 §9.2.2) and its body is made of bytes;
 //! never otherwise. Before a request that may not be sent twice, the socket is looked at first.
+//!
+//! An https origin is asked for HTTP/2 (feature `http2`) by its first connection, for which the other
+//! requests to it wait; if it speaks HTTP/2 they share it, up to as many at a time as the peer allows,
+//! else each gets a connection. HTTP/2 connections have tasks of their own, which end with the session.
+//! What a peer says that it has not looked at (GOAWAY, REFUSED_STREAM, RFC 9113 §8.7) is sent again,
+//! five times at most, whatever its method, if its body is made of bytes.
 //!
 //! # Errors
 //!
@@ -92,7 +99,8 @@
 //!
 //! # Features
 //!
-//! `native-tls` (default): https by the platform's TLS. `json` (default): JSON bodies. `full`: both.
+//! `native-tls` (default): https by the platform's TLS. `http2` (default): HTTP/2. `json` (default):
+//! JSON bodies. `full`: all of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -103,6 +111,8 @@ mod connect;
 mod container;
 mod error;
 mod holder;
+#[cfg(feature = "http2")]
+mod http2_options;
 mod pipeline;
 mod pool;
 mod request;

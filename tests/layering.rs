@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "error",
     "config",
     "observe",
@@ -23,6 +23,7 @@ const LAYERS: [&str; 16] = [
     "request",
     "session",
     "builder",
+    "http2_options",
     "slot",
     "scope",
     "holder",

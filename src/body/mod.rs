@@ -5,4 +5,4 @@ mod streaming;
 mod outgoing;
 
 pub use outgoing::Body;
-pub(crate) use streaming::LARGE;
+pub(crate) use streaming::{LARGE, Progress};

@@ -11,7 +11,7 @@ use futures::{Stream, TryStreamExt};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::StreamBody;
 
-use super::streaming::Streaming;
+use super::streaming::{LARGE, Progress, Streaming};
 use crate::error::{BoxError, Error};
 
 /// A body: of a request, or of a response that has become an [`http::Response`].
@@ -116,12 +116,50 @@ impl Body {
         }
     }
 
-    /// Tells later whether a stream has been taken to its end. `None` for bytes.
-    pub(crate) fn taken(&self) -> Option<Arc<AtomicBool>> {
+    /// Tells later how much of a stream has been taken. `None` for bytes.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         match &self.0 {
-            Kind::Streaming(streaming) => Some(streaming.taken()),
+            Kind::Streaming(streaming) => Some(streaming.progress()),
             Kind::Empty | Kind::Full(_) => None,
         }
+    }
+
+    /// Has a large body of bytes taken in parts, as the peer makes room for them.
+    pub(crate) fn split(&mut self) {
+        match &mut self.0 {
+            Kind::Full(bytes) if bytes.len() as u64 > LARGE => {
+                *self = Self::wrap(Parts(std::mem::take(bytes)));
+            }
+            Kind::Empty | Kind::Full(_) | Kind::Streaming(_) => {}
+        }
+    }
+}
+
+/// Bytes, part by part.
+struct Parts(Bytes);
+
+/// How large the parts are, in bytes.
+const PART: usize = 64 * 1024;
+
+impl HttpBody for Parts {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let length = self.0.len().min(PART);
+        let part = self.0.split_to(length);
+        Poll::Ready((length > 0).then_some(Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -26,11 +26,18 @@ pub(crate) struct Streaming {
     announced: Option<u64>,
     left: Option<u64>,
     over: bool,
-    taken: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     /// Whether the last part is so large that it may be on its way long after it was taken.
     ends_large: bool,
     /// Set when what is sent goes nowhere: then no more is asked for.
     write_dead: Option<Arc<AtomicBool>>,
+}
+
+/// How much of a body has been taken.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    taken: AtomicBool,
+    parts: AtomicUsize,
 }
 
 impl Streaming {
@@ -45,7 +52,7 @@ impl Streaming {
             announced,
             left: announced,
             over: false,
-            taken: Arc::new(AtomicBool::new(false)),
+            progress: Arc::default(),
             ends_large: false,
             write_dead: None,
         }
@@ -60,10 +67,8 @@ impl Streaming {
         self.left = Some(length);
     }
 
-    /// Set once the last byte has been taken, or the body has failed or was dropped; not at all if
-    /// it ends in a part that takes its time to be sent.
-    pub(crate) fn taken(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.taken)
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     pub(crate) fn stop_at(&mut self, write_dead: Option<Arc<AtomicBool>>) {
@@ -72,7 +77,7 @@ impl Streaming {
 
     fn note_taken(&self) {
         if !self.ends_large {
-            self.taken.store(true, Ordering::Release);
+            self.progress.taken.store(true, Ordering::Release);
         }
     }
 
@@ -96,6 +101,19 @@ impl Streaming {
         Err(Error::new(ErrorKind::Body).with_message(format!(
             "the request's body {fault} its announced {length} bytes"
         )))
+    }
+}
+
+impl Progress {
+    /// Whether the last byte has been taken, or the body has failed or was dropped. Not at all if it
+    /// ends in a part that takes its time to be sent.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// How many parts have been taken so far.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.load(Ordering::Relaxed)
     }
 }
 
@@ -127,6 +145,7 @@ impl HttpBody for Streaming {
             Err(error) => Some(Err(error)),
         };
         if let Some(Ok(part)) = &frame {
+            this.progress.parts.fetch_add(1, Ordering::Relaxed);
             let length = part.data_ref().map_or(0, Bytes::len);
             this.over = this.left == Some(0);
             this.ends_large = this.over && length as u64 > LARGE;

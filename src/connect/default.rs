@@ -15,13 +15,16 @@ use super::connection::BoxConnection;
 use super::dns::DnsFailure;
 use super::tcp::TcpConnector;
 use super::tls::{self, SecureConnector};
+use crate::config::{HttpConfig, Protocols};
 use crate::error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 
 /// What the default connector is made from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct ConnectOptions {
     pub(crate) tls_root_pems: Vec<Vec<u8>>,
     pub(crate) connect_timeout: Option<Duration>,
+    /// What is offered to TLS peers (ALPN, RFC 7301).
+    pub(crate) protocols: Protocols,
 }
 
 /// The connector of a session that was not given another: the system's resolver, TCP with
@@ -33,19 +36,23 @@ pub(crate) struct ConnectOptions {
 pub struct DefaultConnector(SecureConnector);
 
 impl DefaultConnector {
-    /// Makes the connector. Its clones share one TLS set-up, made when the first https connection
+    /// Makes the connector. With the feature `http2` it offers HTTP/2 to TLS peers. Its clones share one TLS set-up, made when the first https connection
     /// needs it; should that fail, so does the connection, with [`ErrorKind::Tls`].
     ///
     /// # Errors
     ///
     /// None today; a TLS feature may need one.
     pub fn new() -> Result<Self> {
-        Self::with_options(&ConnectOptions::default())
+        Self::with_options(&ConnectOptions {
+            tls_root_pems: Vec::new(),
+            connect_timeout: None,
+            protocols: HttpConfig::default().protocols,
+        })
     }
 
     pub(crate) fn with_options(options: &ConnectOptions) -> Result<Self> {
         let tcp = TcpConnector::new(options.connect_timeout);
-        tls::secure(tcp, &options.tls_root_pems).map(Self)
+        tls::secure(tcp, &options.tls_root_pems, options.protocols).map(Self)
     }
 }
 

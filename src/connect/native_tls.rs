@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tower_service::Service;
 
 use super::tcp::{Tcp, TcpConnector};
+use crate::config::Protocols;
 use crate::error::{BoxError, Error, Result};
 
 pub(super) type SecureConnection = MaybeHttpsStream<Tcp>;
@@ -29,10 +30,16 @@ pub(super) struct SecureConnector {
 
 struct Tls {
     roots: Vec<Certificate>,
+    /// Offered to peers, the first rather than the next.
+    alpn: &'static [&'static str],
     connector: OnceCell<HttpsConnector<TcpConnector>>,
 }
 
-pub(super) fn secure(tcp: TcpConnector, root_pems: &[Vec<u8>]) -> Result<SecureConnector> {
+pub(super) fn secure(
+    tcp: TcpConnector,
+    root_pems: &[Vec<u8>],
+    protocols: Protocols,
+) -> Result<SecureConnector> {
     let mut roots = Vec::new();
     for pem in root_pems {
         let found = Certificate::stack_from_pem(pem).map_err(|error| {
@@ -45,6 +52,11 @@ pub(super) fn secure(tcp: TcpConnector, root_pems: &[Vec<u8>]) -> Result<SecureC
     }
     let tls = Arc::new(Tls {
         roots,
+        alpn: match protocols {
+            Protocols::Negotiated => &["h2", "http/1.1"],
+            Protocols::Http1Only => &[],
+            Protocols::Http2Only => &["h2"],
+        },
         connector: OnceCell::new(),
     });
     Ok(SecureConnector { tcp, tls })
@@ -56,6 +68,7 @@ impl Tls {
         for root in &self.roots {
             builder.add_root_certificate(root.clone());
         }
+        builder.request_alpns(self.alpn);
         builder.build()
     }
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::tcp::{Tcp, TcpConnector};
+use crate::config::Protocols;
 use crate::error::{BoxError, Error, Result};
 
 pub(super) type SecureConnection = Tcp;
@@ -20,7 +21,11 @@ pub(super) struct SecureConnector(TcpConnector);
 #[derive(Debug)]
 struct NoTls;
 
-pub(super) fn secure(tcp: TcpConnector, root_pems: &[Vec<u8>]) -> Result<SecureConnector> {
+pub(super) fn secure(
+    tcp: TcpConnector,
+    root_pems: &[Vec<u8>],
+    _: Protocols,
+) -> Result<SecureConnector> {
     if !root_pems.is_empty() {
         return Err(Error::builder("tls_root_pem: no TLS feature is on"));
     }

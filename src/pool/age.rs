@@ -37,10 +37,15 @@ impl Age {
     /// Counts a request that was answered, and heeds what the server says of the connection in
     /// `Keep-Alive: timeout=…, max=…` (RFC 2068 §19.7.1.1, which servers still send).
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
-        self.left = self.left.saturating_sub(1);
+        self.count();
         if let Some(hint) = headers.get(KEEP_ALIVE) {
             self.heed(hint);
         }
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&mut self) {
+        self.left = self.left.saturating_sub(1);
     }
 
     fn heed(&mut self, hint: &HeaderValue) {

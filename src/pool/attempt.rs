@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
 
-use super::http1::Http1;
+use super::connection::Connection;
 use super::severable::Severable;
 use crate::error::{Error, Result};
 
 pub(super) struct Attempt {
     /// Holds the permit as well: it comes back when the future is gone.
-    connecting: Severable<BoxFuture<'static, Result<Http1>>>,
+    connecting: Severable<BoxFuture<'static, Result<Connection>>>,
     task: AtomicWaker,
 }
 
@@ -22,14 +22,14 @@ pub(super) struct Attempt {
 pub(super) struct OwnedAttempt(pub(super) Arc<Attempt>);
 
 impl Attempt {
-    pub(super) fn new(connecting: BoxFuture<'static, Result<Http1>>) -> Self {
+    pub(super) fn new(connecting: BoxFuture<'static, Result<Connection>>) -> Self {
         Self {
             connecting: Severable::new(connecting),
             task: AtomicWaker::new(),
         }
     }
 
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Http1>> {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Connection>> {
         self.task.register(cx.waker());
         let made = ready!(self.connecting.poll(cx));
         Poll::Ready(made.unwrap_or_else(|| {

@@ -13,10 +13,14 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::age::Age;
 use super::attempt::{Attempt, OwnedAttempt};
-use super::http1::{Http1, Place};
-use super::permit::{Permit, PermitSource};
+use super::connection::{Connection, Lane, Link};
+use super::entry::{Aftermath, EntryKind, Grant, Idle};
+use super::http2::Stream;
+use super::key::Key;
+use super::permit::{Books, Permit};
+use super::place::Place;
 use super::shared::{Exchange, Pool};
-use super::state::{EntryKind, Grant, Idle, Key, State};
+use super::state::State;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 /// How long a connection may have idled and still be trusted without a look at its socket.
@@ -58,46 +62,73 @@ impl Exchange {
         let (mut exchange, found) = {
             let mut state = pool.lock();
             let exchange = Self::begin(pool, &mut state, as_hook)?;
-            let found = wants.take_idle(&mut state, now, &mut expired);
+            let found = wants.take(&mut state, now, false, &mut expired);
             (exchange, found)
         };
-        expired.into_iter().for_each(Http1::shut_down);
-        exchange.connection = found.and_then(|idle| idle.if_alive(wants, now));
+        expired.into_iter().for_each(Connection::shut_down);
+        exchange.lane = found.and_then(|found| found.if_alive(wants, now));
         Ok(exchange)
     }
 
     /// Sees to it that the exchange has a connection. `fresh`: one that has carried nothing yet.
     pub(super) async fn check_out(&mut self, wants: Wants<'_>, fresh: bool) -> Result<()> {
-        while self.connection.is_none() {
+        while self.lane.is_none() {
             let pool = self.pool();
             let now = pool.clock.now();
             let found = match Ticket::draw(pool, wants, fresh, now)? {
-                Drawn::Idle(idle) => idle.if_alive(wants, now),
-                Drawn::Place(ticket) => {
-                    let connection = ticket.wait().await?;
-                    let look = wants.careful && connection.pooled;
-                    (!look || connection.is_alive()).then_some(connection)
-                }
+                Drawn::Found(found) => found.if_alive(wants, now),
+                Drawn::Place(ticket) => Some(ticket.wait().await?),
             };
-            self.connection = found;
+            // What has come back a moment ago is trusted, but not with what cannot be repeated.
+            self.lane = found.filter(|lane| match lane {
+                Lane::Http1(connection) if wants.careful && connection.pooled => {
+                    connection.is_alive()
+                }
+                Lane::Http1(_) | Lane::Http2(_) => true,
+            });
         }
         Ok(())
     }
 }
 
-impl Idle {
-    fn if_alive(self, wants: Wants<'_>, now: u64) -> Option<Http1> {
-        // Otherwise sending is the look: hyper reads first, and hands an unsent request back.
-        let look = wants.careful || self.since + TRUST <= now;
-        (!look || self.connection.is_alive()).then_some(self.connection)
+/// What is there for a request when it asks.
+enum Found {
+    Idle(Idle),
+    Stream(Stream),
+}
+
+impl Found {
+    fn if_alive(self, wants: Wants<'_>, now: u64) -> Option<Lane> {
+        match self {
+            Self::Idle(Idle {
+                connection, since, ..
+            }) => {
+                // Otherwise sending is the look: hyper reads first, and hands an unsent request back.
+                let look = wants.careful || since + TRUST <= now;
+                (!look || connection.is_alive()).then_some(Lane::Http1(connection))
+            }
+            Self::Stream(stream) => Some(Lane::Http2(stream)),
+        }
     }
 }
 
 impl Wants<'_> {
-    /// The newest idle connection that fits, from the books.
-    fn take_idle(self, state: &mut State, now: u64, expired: &mut Vec<Http1>) -> Option<Idle> {
+    /// The newest idle connection that fits, or a stream of one that is shared, from the books.
+    fn take(
+        self,
+        state: &mut State,
+        now: u64,
+        fresh: bool,
+        expired: &mut Vec<Connection>,
+    ) -> Option<Found> {
         let origin = state.find_origin(self.key)?;
-        state.take_idle(origin, self.runtime.id(), now, expired)
+        let runtime = self.runtime.id();
+        if !fresh && let Some(idle) = state.take_idle(origin, runtime, now, expired) {
+            return Some(Found::Idle(idle));
+        }
+        state
+            .take_stream(origin, runtime, now, expired)
+            .map(Found::Stream)
     }
 }
 
@@ -119,11 +150,12 @@ impl Pool {
                 host,
                 timer,
                 age: Age::new(&self.config, self.clock.now()),
+                tasks: self.tasks.clone(),
             }
         };
         let connecting = self.dial.dial(origin_of(wants.uri));
         let limit = self.config.connect_timeout;
-        let max_buf_size = self.config.http1_max_buf_size;
+        let http = self.config.http;
         let attempt = Arc::new(Attempt::new(Box::pin(async move {
             // Declared before all that it covers, and so dropped after it.
             let permit = permit;
@@ -133,7 +165,7 @@ impl Pool {
                     .map_err(|_| Error::timeout(TimeoutPhase::Connect))?,
                 None => connecting.await,
             };
-            Http1::handshake(made?, permit, place, max_buf_size).await
+            Connection::handshake(made?, permit, place, http).await
         })));
         let attempt = OwnedAttempt(attempt);
         let severed = {
@@ -155,25 +187,49 @@ impl Pool {
         }
         let pool = Arc::clone(self);
         runtime.spawn(self.tasks.track_future(async move {
-            if let Ok(connection) = poll_fn(|cx| attempt.poll(cx)).await {
-                pool.opened(&connection);
-                // A first poll, so that hyper asks for a request and sees the peer close.
-                if connection.link.drive_at_rest() {
-                    pool.check_in(connection);
-                }
+            let made = poll_fn(|cx| attempt.poll(cx)).await;
+            // A first poll, so that hyper asks for a request and sees the peer close.
+            if let Ok(connection) = made
+                && let Some(Lane::Http1(connection)) = pool.opened(connection, false)
+                && connection.link.drive_at_rest()
+            {
+                pool.check_in(connection);
             }
         }));
     }
 
-    fn opened(&self, connection: &Http1) {
-        let (attempt, severed) = {
+    /// Enters a connection in the books. What its maker has of it: all, or the first stream if one
+    /// is `wanted`.
+    fn opened(self: &Arc<Self>, connection: Connection, wanted: bool) -> Option<Lane> {
+        let books = Arc::clone(self) as Arc<dyn Books>;
+        let now = self.clock.now();
+        let mut aftermath = Aftermath::default();
+        let (lane, link, attempt, severed) = {
             let mut state = self.lock();
-            (state.opened(&connection.link), state.severed)
+            let (lane, link, attempt) = match connection {
+                Connection::Http1(connection) => {
+                    let link = &*connection.link;
+                    let attempt = state.opened(link.id, EntryKind::Open(Arc::clone(link)));
+                    aftermath.wakers = state.each_for_itself(link.origin, &books);
+                    let link = Link::Http1(Arc::clone(link));
+                    (Some(Lane::Http1(connection)), link, attempt)
+                }
+                Connection::Http2(connection) => {
+                    let link = Arc::clone(connection.link());
+                    let age = Age::new(&self.config, now);
+                    let (stream, attempt) =
+                        state.opened_shared(connection, age, wanted, now, &mut aftermath);
+                    (stream.map(Lane::Http2), Link::Http2(link), attempt)
+                }
+            };
+            (lane, link, attempt, state.severed)
         };
         drop(attempt);
+        self.settle(aftermath, now);
         if severed {
-            connection.link.sever();
+            link.sever();
         }
+        lane
     }
 }
 
@@ -201,12 +257,12 @@ struct Ticket<'a> {
 /// What a request gets at the counter.
 enum Drawn<'a> {
     /// A connection that has come back since it last looked.
-    Idle(Idle),
+    Found(Found),
     Place(Ticket<'a>),
 }
 
 impl<'a> Ticket<'a> {
-    async fn wait(mut self) -> Result<Http1> {
+    async fn wait(mut self) -> Result<Lane> {
         let limit = self.pool.config.pool_timeout;
         let queue_limit = limit.and_then(|limit| Instant::now().checked_add(limit));
         let deadline = self.wants.deadline.map(|at| self.pool.clock.instant(at));
@@ -232,22 +288,18 @@ impl<'a> Ticket<'a> {
     }
 
     fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool, now: u64) -> Result<Drawn<'a>> {
-        let source = Arc::clone(pool) as Arc<dyn PermitSource>;
+        let books = Arc::clone(pool) as Arc<dyn Books>;
         let mut unused = Vec::new();
         let drawn = {
             let mut state = pool.lock();
             if state.severed {
                 return Err(closed_while_waiting());
             }
-            let idle = if fresh {
-                None
-            } else {
-                wants.take_idle(&mut state, now, &mut unused)
-            };
-            idle.map_or_else(
+            let found = wants.take(&mut state, now, fresh, &mut unused);
+            found.map_or_else(
                 || {
                     let runtime = wants.runtime.id();
-                    let number = state.enqueue(wants.key, runtime, fresh, &source);
+                    let number = state.enqueue(wants.key, runtime, fresh, &books);
                     unused.extend(state.evict());
                     Drawn::Place(Self {
                         pool,
@@ -256,21 +308,24 @@ impl<'a> Ticket<'a> {
                         attempt: None,
                     })
                 },
-                Drawn::Idle,
+                Drawn::Found,
             )
         };
-        unused.into_iter().for_each(Http1::shut_down);
+        unused.into_iter().for_each(Connection::shut_down);
         Ok(drawn)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Http1>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lane>> {
         match self.fetch(cx) {
-            Some(Grant::Connection(connection)) => {
-                if let Some((id, attempt)) = self.attempt.take() {
+            Some(Grant::Lane(lane)) => {
+                // With a stream there are as many more; with a connection there is one less.
+                if let Some((id, attempt)) = self.attempt.take()
+                    && matches!(lane, Lane::Http1(_))
+                {
                     let runtime = self.wants.runtime;
                     self.pool.connect_in_background(id, attempt, runtime);
                 }
-                return Poll::Ready(Ok(connection));
+                return Poll::Ready(Ok(lane));
             }
             Some(Grant::Permit(permit)) => {
                 let id = permit.id();
@@ -286,10 +341,18 @@ impl<'a> Ticket<'a> {
         };
         let made = std::task::ready!(attempt.poll(cx));
         self.attempt = None;
-        if let Ok(connection) = &made {
-            self.pool.opened(connection);
-        }
-        Poll::Ready(made)
+        let connection = made.inspect_err(|_| self.could_not_connect())?;
+        let lane = self.pool.opened(connection, true);
+        Poll::Ready(Ok(
+            lane.expect("a connection that was just made carries a request")
+        ))
+    }
+
+    /// Those who waited for this connection, to share it, go on without it.
+    fn could_not_connect(&self) {
+        let books = Arc::clone(self.pool) as Arc<dyn Books>;
+        let wakers = self.pool.lock().could_not_connect(self.number, &books);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn fetch(&self, cx: &Context<'_>) -> Option<Grant> {
@@ -330,8 +393,8 @@ impl<'a> Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let waiter = self.pool.lock().leave(self.number);
-        // Dropped here, a permit goes to the next in the queue.
-        if let Some(Grant::Connection(connection)) = waiter.and_then(|waiter| waiter.grant) {
+        // Dropped here, a permit or a stream goes to the next in the queue.
+        if let Some(Grant::Lane(Lane::Http1(connection))) = waiter.and_then(|waiter| waiter.grant) {
             self.pool.check_in(connection);
         }
     }

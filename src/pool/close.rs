@@ -10,9 +10,10 @@ use futures::future::{join_all, select};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::http1::Http1;
+use super::connection::Connection;
+use super::entry::{Entry, EntryKind, Grant};
 use super::shared::Pool;
-use super::state::{Cut, Entry, EntryKind, Gate, Grant, State};
+use super::state::{Cut, Gate, State};
 use super::stats::CloseReport;
 
 /// How long saying goodbye may take, for all idle connections together.
@@ -140,7 +141,7 @@ impl Pool {
             }
             state.take_unawaited_idle()
         };
-        idle.into_iter().for_each(Http1::shut_down);
+        idle.into_iter().for_each(Connection::shut_down);
         self.changed.notify_waiters();
     }
 
@@ -154,7 +155,7 @@ impl Pool {
     /// Closes idle connections now, without waiting, and lets the timers end that watched only them.
     pub(crate) fn close_idle(&self) {
         let idle = self.lock().take_all_idle();
-        idle.into_iter().for_each(Http1::shut_down);
+        idle.into_iter().for_each(Connection::shut_down);
         self.dismiss_timers();
     }
 
@@ -164,10 +165,13 @@ impl Pool {
         let began = Instant::now();
         let left = || GOODBYE.saturating_sub(began.elapsed());
         let idle = self.lock().take_all_idle();
-        let goodbyes = join_all(idle.into_iter().map(Http1::shut_down_fully));
+        let goodbyes = join_all(idle.into_iter().map(Connection::shut_down_fully));
         // A peer that does not take the goodbye does not keep us.
         within(left(), goodbyes).await;
-        self.sever(|entry| entry.background);
+        let said =
+            self.wait_until(|state| !state.entries.iter().any(|(_, entry)| entry.is_leaving()));
+        within(left(), said).await;
+        self.sever(|entry| entry.background || entry.is_leaving());
         // What was cut while another thread polled it is closed when that poll is over.
         let gone = self.wait_until(|state| state.entries.is_empty());
         within(GOODBYE, gone).await;
@@ -189,7 +193,7 @@ impl Pool {
             let empty_handed = state
                 .waiters
                 .values_mut()
-                .filter(|waiter| !matches!(waiter.grant, Some(Grant::Connection(_))));
+                .filter(|waiter| !matches!(waiter.grant, Some(Grant::Lane(_))));
             empty_handed
                 .map(|waiter| (waiter.waker.take(), waiter.grant.replace(Grant::Severed)))
                 .unzip()
@@ -218,10 +222,9 @@ impl Pool {
         let mut links = Vec::new();
         let mut attempts = Vec::new();
         for (_, entry) in self.lock().entries.iter().filter(|(_, entry)| which(entry)) {
-            match &entry.kind {
-                EntryKind::Open(link) => links.push(Arc::clone(link)),
-                EntryKind::Connecting(attempt) => attempts.push(Arc::clone(attempt)),
-                EntryKind::Permitted => {}
+            links.extend(entry.link());
+            if let EntryKind::Connecting(attempt) = &entry.kind {
+                attempts.push(Arc::clone(attempt));
             }
         }
         for link in &links {
@@ -262,19 +265,27 @@ async fn within<F: Future>(limit: Duration, waiting: F) -> Option<F::Output> {
 
 impl State {
     /// The idle connections of a pool that is closed without anybody who waits for it.
-    fn take_unawaited_idle(&mut self) -> Vec<Http1> {
+    fn take_unawaited_idle(&mut self) -> Vec<Connection> {
         if self.closers > 0 || self.gate == Gate::Open {
             return Vec::new();
         }
         self.take_all_idle()
     }
 
-    fn take_all_idle(&mut self) -> Vec<Http1> {
+    fn take_all_idle(&mut self) -> Vec<Connection> {
+        let shared: Vec<_> = self.entries.iter().map(|(id, _)| id).collect();
+        let mut idle: Vec<_> = shared
+            .into_iter()
+            .filter_map(|id| {
+                self.entries[id].idle_shared()?;
+                self.withdraw(id)
+            })
+            .collect();
         self.idle = 0;
-        let idle = self.origins.iter_mut();
-        idle.flat_map(|(_, origin)| origin.idle.drain(..))
-            .map(|entry| entry.connection)
-            .collect()
+        let alone = self.origins.iter_mut();
+        let alone = alone.flat_map(|(_, origin)| origin.idle.drain(..));
+        idle.extend(alone.map(|idle| Connection::Http1(idle.connection)));
+        idle
     }
 }
 
@@ -295,6 +306,6 @@ impl Drop for Closer<'_> {
             state.closers -= 1;
             state.take_unawaited_idle()
         };
-        idle.into_iter().for_each(Http1::shut_down);
+        idle.into_iter().for_each(Connection::shut_down);
     }
 }

@@ -3,33 +3,30 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures::Future;
-use http::Request;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request};
 use hyper::Response;
+use hyper::client::conn::TrySendError;
 use tokio::runtime::Handle;
 
 use super::checkout::Wants;
-use super::http1::Link;
+use super::connection::Lane;
+use super::failure::{Failure, is_stale};
 use super::incoming::Incoming;
 use super::limit::Limit;
-use super::message::{Outgoing, Terms};
+use super::line::Line;
+use super::message::{Outgoing, Terms, suit};
+use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
-use crate::body::{Body, LARGE};
+use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
-/// Why a request got no answer from its connection.
-enum Failure {
-    /// Not a byte of it was sent; here it is again.
-    Unsent(Box<Request<Body>>, hyper::Error),
-    /// Some of it may have been.
-    Sent(hyper::Error),
-    TimedOut(TimeoutPhase),
-}
+/// How many times a request is sent again that servers say they have not looked at.
+const REFUSALS: usize = 5;
 
 impl Pool {
     /// Sends a request and returns when the response's head is there.
@@ -55,16 +52,13 @@ impl Pool {
         };
         let upload = Sending::of(&outgoing.body);
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
-        if exchange.connection.is_none() {
+        if exchange.lane.is_none() {
             exchange.check_out(wants, false).await?;
             now = self.clock.now();
         }
-        // Only a connection that has idled can have died before it brings an answer.
-        let pooled = exchange.checked_out().pooled;
-        let mut spare = (pooled && may_repeat)
-            .then(|| outgoing.try_clone())
-            .flatten();
-        let mut message = outgoing.take_message(&terms, &exchange.link().host);
+        let mut spare = exchange.lane().spare_of(outgoing, may_repeat);
+        let mut refusals = 0;
+        let mut message = outgoing.take_message(&terms, exchange.lane().host());
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
@@ -76,33 +70,77 @@ impl Pool {
                 }
                 Err(failure) => failure,
             };
-            let pooled = exchange.checked_out().pooled;
+            let lane = exchange.lane();
+            if failure.ends_connection() {
+                lane.retire();
+            }
+            let pooled = lane.is_pooled();
             let fresh = match (failure, &mut spare) {
                 // Safe for any method, and bounded: each round uses up one connection of the pool.
                 (Failure::Unsent(unsent, _), _) if pooled => {
                     message = *unsent;
                     false
                 }
+                // The server says that it has not looked at it: safe for any method as well.
+                (Failure::Refused(_), Some(again)) if refusals < REFUSALS => {
+                    refusals += 1;
+                    let next = again.try_clone();
+                    message = again.take_message(&terms, lane.host());
+                    spare = next;
+                    false
+                }
                 (Failure::Sent(error), Some(again))
-                    if pooled && is_stale(&error) && !exchange.link().was_severed() =>
+                    if pooled && may_repeat && is_stale(&error) && !lane.was_severed() =>
                 {
-                    message = again.take_message(&terms, &exchange.link().host);
+                    message = again.take_message(&terms, lane.host());
                     spare = None;
                     sent = true;
-                    true
+                    matches!(lane, Lane::Http1(_))
                 }
                 (failure, _) => return Err(exchange.explain(failure).or_sent(sent)),
             };
-            exchange.connection = None;
+            exchange.lane = None;
             let checked_out = exchange.check_out(wants, fresh).await;
             checked_out.map_err(|error| error.or_sent(sent))?;
+            suit(&mut message, terms.uri, exchange.lane().host());
             now = self.clock.now();
+        }
+    }
+
+    /// Sets the limit of a wait that begins at `now`. Returns what it will be the end of.
+    fn arm_for(self: &Arc<Self>, line: &Line, limit: Limit, now: u64) -> TimeoutPhase {
+        match limit.from(now) {
+            Some((at, phase)) => {
+                self.arm(line, at);
+                phase
+            }
+            None => TimeoutPhase::Head,
         }
     }
 }
 
+impl Lane {
+    /// The `Host` header of its origin, where the protocol has one.
+    fn host(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Http1(connection) => Some(&connection.link.host),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// A copy of the request, should it come to nothing here: only a connection that has idled can
+    /// have died before it brings an answer, and over HTTP/2 any may be told to leave.
+    fn spare_of(&self, outgoing: &Outgoing, may_repeat: bool) -> Option<Outgoing> {
+        let may_fail = match self {
+            Self::Http1(connection) => connection.pooled && may_repeat,
+            Self::Http2(_) => true,
+        };
+        may_fail.then(|| outgoing.try_clone()).flatten()
+    }
+}
+
 impl Exchange {
-    /// Sends on the connection that was checked out, driving it until the head is there.
+    /// Sends on the lane that was checked out, driving it until the head is there.
     async fn send(
         &mut self,
         mut message: Request<Body>,
@@ -110,34 +148,25 @@ impl Exchange {
         now: u64,
         upload: &Sending,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
-        let (connection, pool) = self.parts();
-        let write_dead = connection.link.write_dead.as_ref();
-        message.body_mut().stop_at(write_dead);
-        let mut answer = pin!(connection.sender.try_send_request(message));
-        let link = &**connection.link;
-        let mut phase = pool.arm_for(link, limit, now);
-        poll_fn(|cx| {
-            link.line.signal.begin(cx.waker());
-            if upload.is_running() && !link.line.signal.has_passed() {
-                // A poll means progress: a part was taken or sent. The head is not late yet.
-                phase = pool.arm_for(link, limit, pool.clock.now());
+        let (lane, pool) = self.parts();
+        match lane {
+            Lane::Http1(connection) => {
+                let write_dead = connection.link.write_dead.as_ref();
+                message.body_mut().stop_at(write_dead);
+                let answer = connection.sender.try_send_request(message);
+                let link = &**connection.link;
+                let answered = until_head(pool, &link.line, answer, limit, now, upload, |cx| {
+                    link.drive(cx);
+                });
+                answered.await
             }
-            let mut own = Context::from_waker(&link.line.waker);
-            link.drive(&mut own);
-            match answer.as_mut().poll(&mut own) {
-                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
-                Poll::Ready(Err(mut error)) => Poll::Ready(Err(match error.take_message() {
-                    Some(message) => Failure::Unsent(Box::new(message), error.into_error()),
-                    None => Failure::Sent(error.into_error()),
-                })),
-                Poll::Pending if link.line.signal.has_passed() => {
-                    Poll::Ready(Err(Failure::TimedOut(phase)))
-                }
-                Poll::Pending => link.line.pend(cx),
+            Lane::Http2(stream) => {
+                message.body_mut().split();
+                let upload = Sending::of(message.body());
+                let answer = stream.send(message);
+                until_head(pool, stream.line(), answer, limit, now, &upload, |_| {}).await
             }
-        })
-        .await
-        .inspect(|_| link.line.signal.disarm())
+        }
     }
 
     fn answered(
@@ -146,88 +175,55 @@ impl Exchange {
         limit: Limit,
         uploading: bool,
     ) -> Response<Incoming> {
-        if std::mem::replace(&mut self.checked_out().served, true) {
-            self.count_reuse();
-        }
+        let (lane, _) = self.parts();
+        let reused = lane.serve();
         let (head, body) = response.into_parts();
-        self.checked_out().age.answered(&head.headers);
-        // RFC 9112 §6.1: a response with both may be an attempt at smuggling.
-        if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH)
-        {
-            self.never_reuse();
+        if let Lane::Http1(connection) = lane {
+            connection.age.answered(&head.headers);
+            connection.reusable &= !is_ambiguous(&head.headers);
+        }
+        if reused {
+            self.count_reuse();
         }
         Response::from_parts(head, Incoming::new(self, body, limit, uploading))
     }
-
-    fn explain(&self, failure: Failure) -> Error {
-        let link = self.link();
-        let (error, sent) = match failure {
-            Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
-            Failure::Unsent(_, error) => (error, false),
-            Failure::Sent(error) => (error, true),
-        };
-        let explained = if link.was_severed() {
-            Error::closed("the session was closed before the response's head came")
-        } else if error.is_parse() {
-            Error::new(ErrorKind::Protocol)
-                .with_message("the peer's answer is not HTTP")
-                .with_source(error)
-        } else if is_body_failure(&error) {
-            Error::new(ErrorKind::Body).with_source(error)
-        } else {
-            Error::new(ErrorKind::Protocol)
-                .with_message("the peer broke off before it answered")
-                .with_source(error)
-        };
-        explained.or_sent(sent)
-    }
 }
 
-/// Whether a connection that had idled too long can have caused this.
-fn is_stale(error: &hyper::Error) -> bool {
-    !error.is_parse() && !is_body_failure(error)
+/// RFC 9112 §6.1: a response with both may be an attempt at smuggling.
+fn is_ambiguous(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }
 
-/// Whether the request's own body failed.
-fn is_body_failure(error: &hyper::Error) -> bool {
-    error.is_user()
-        && std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Error>)
-}
-
-impl Pool {
-    /// Sets the limit of a wait that begins at `now`. Returns what it will be the end of.
-    fn arm_for(self: &Arc<Self>, link: &Link, limit: Limit, now: u64) -> TimeoutPhase {
-        match limit.from(now) {
-            Some((at, phase)) => {
-                self.arm(link, at);
-                phase
-            }
-            None => TimeoutPhase::Head,
+/// Waits for the head of the response, driving the connection where that is the exchange's to do.
+async fn until_head(
+    pool: &Arc<Pool>,
+    line: &Line,
+    answer: impl Future<Output = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>>,
+    limit: Limit,
+    now: u64,
+    upload: &Sending,
+    drive: impl Fn(&mut Context<'_>),
+) -> Result<Response<hyper::body::Incoming>, Failure> {
+    let mut answer = pin!(answer);
+    let mut phase = pool.arm_for(line, limit, now);
+    let mut parts = upload.parts();
+    let answered = poll_fn(|cx| {
+        line.signal.begin(cx.waker());
+        let has_passed = line.signal.has_passed();
+        let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
+        if upload.is_running() && (!has_passed || (went_on && phase == TimeoutPhase::Head)) {
+            // A poll means progress: a part was taken or sent. The head is not late yet.
+            phase = pool.arm_for(line, limit, pool.clock.now());
         }
-    }
-}
-
-/// Whether the request may still be on its way when the response's head is there.
-enum Sending {
-    Small,
-    Large,
-    Stream(Arc<AtomicBool>),
-}
-
-impl Sending {
-    fn of(body: &Body) -> Self {
-        match body.taken() {
-            Some(taken) => Self::Stream(taken),
-            None if body.length() > Some(LARGE) => Self::Large,
-            None => Self::Small,
+        let mut own = Context::from_waker(&line.waker);
+        drive(&mut own);
+        match answer.as_mut().poll(&mut own) {
+            Poll::Ready(answered) => Poll::Ready(answered.map_err(Failure::of)),
+            Poll::Pending if line.signal.has_passed() => Poll::Ready(Err(Failure::TimedOut(phase))),
+            Poll::Pending => line.pend(cx),
         }
-    }
-
-    fn is_running(&self) -> bool {
-        match self {
-            Self::Small => false,
-            Self::Large => true,
-            Self::Stream(taken) => !taken.load(Ordering::Acquire),
-        }
-    }
+    })
+    .await;
+    line.signal.disarm();
+    answered
 }

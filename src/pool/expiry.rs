@@ -1,10 +1,15 @@
 //! The timer's task: idle connections grow old or die, exchanges run out of time.
 
 use std::sync::{Arc, Weak};
+use std::task::Wake;
 
-use super::http1::{Http1, Link};
+use super::connection::Connection;
+use super::entry::{Entry, EntryKind};
+use super::http1::Link;
+use super::line::Line;
 use super::shared::Pool;
-use super::state::{EntryKind, State};
+use super::signal::Signal;
+use super::state::State;
 use super::timer::Timer;
 
 /// How often idle connections are asked whether their peer has closed.
@@ -12,10 +17,10 @@ const LOOK: u64 = 1000;
 
 impl Pool {
     /// Sets an exchange's time limit.
-    pub(super) fn arm(self: &Arc<Self>, link: &Link, at: u64) {
-        link.line.signal.arm(at);
-        if link.line.timer.want(at) {
-            self.start_timer(&link.line.timer);
+    pub(super) fn arm(self: &Arc<Self>, line: &Line, at: u64) {
+        line.signal.arm(at);
+        if line.timer.want(at) {
+            self.start_timer(&line.timer);
         }
     }
 
@@ -41,10 +46,8 @@ impl Pool {
             due.idle(&mut state, timer, now);
         }
         let mut closed = !due.expired.is_empty();
-        due.expired.into_iter().for_each(Http1::shut_down);
-        due.passed
-            .iter()
-            .for_each(|link| link.line.waker.wake_by_ref());
+        due.expired.into_iter().for_each(Connection::shut_down);
+        due.passed.into_iter().for_each(Signal::wake);
         for link in due.noticed {
             // One that has ended leaves the idle ones with its permit.
             closed |= !link.drive_at_rest();
@@ -58,8 +61,8 @@ impl Pool {
 #[derive(Default)]
 struct Due {
     next: Option<u64>,
-    passed: Vec<Arc<Link>>,
-    expired: Vec<Http1>,
+    passed: Vec<Arc<Signal>>,
+    expired: Vec<Connection>,
     noticed: Vec<Arc<Link>>,
 }
 
@@ -69,27 +72,29 @@ impl Due {
     }
 
     fn exchanges(&mut self, state: &State, timer: &Arc<Timer>, now: u64) {
-        for (_, entry) in &state.entries {
-            let EntryKind::Open(link) = &entry.kind else {
-                continue;
-            };
-            if Arc::ptr_eq(&link.line.timer, timer) {
-                // Whoever idles next, or sets a limit of a second or more, finds us coming anyway.
-                self.look_at(now + LOOK);
+        let watched = |entry: &&Entry| entry.is_open() && entry.runtime == timer.id();
+        for entry in state.entries.iter().map(|(_, entry)| entry).filter(watched) {
+            // Whoever idles next, or sets a limit of a second or more, finds us coming anyway.
+            self.look_at(now + LOOK);
+            match &entry.kind {
+                EntryKind::Open(link) => self.exchange(&link.line.signal, now),
+                EntryKind::Shared(shared) => {
+                    let streams = shared.streams.iter();
+                    streams.for_each(|(_, signal)| self.exchange(signal, now));
+                }
+                EntryKind::Permitted | EntryKind::Connecting(_) => {}
             }
-            let Some(at) = link
-                .line
-                .signal
-                .armed()
-                .filter(|_| Arc::ptr_eq(&link.line.timer, timer))
-            else {
-                continue;
-            };
-            if at > now {
-                self.look_at(at);
-            } else if link.line.signal.pass(at) {
-                self.passed.push(Arc::clone(link));
-            }
+        }
+    }
+
+    fn exchange(&mut self, signal: &Arc<Signal>, now: u64) {
+        let Some(at) = signal.armed() else {
+            return;
+        };
+        if at > now {
+            self.look_at(at);
+        } else if signal.pass(at) {
+            self.passed.push(Arc::clone(signal));
         }
     }
 
@@ -113,9 +118,31 @@ impl Due {
                 }
                 false
             });
-            self.expired.extend(expired.map(|entry| entry.connection));
+            let expired = expired.map(|entry| Connection::Http1(entry.connection));
+            self.expired.extend(expired);
         }
         state.idle -= self.expired.len() - before;
+        self.idle_shared(state, timer, now);
+    }
+
+    fn idle_shared(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64) {
+        let mut expired = Vec::new();
+        for (id, entry) in &state.entries {
+            let Some(shared) = entry.idle_shared() else {
+                continue;
+            };
+            if Arc::ptr_eq(shared.link.timer(), timer) {
+                if shared.until <= now {
+                    expired.push(id);
+                } else {
+                    self.look_at(shared.until);
+                }
+            } else if shared.link.timer().is_gone() {
+                expired.push(id);
+            }
+        }
+        let expired = expired.into_iter().filter_map(|id| state.withdraw(id));
+        self.expired.extend(expired);
     }
 }
 

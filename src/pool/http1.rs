@@ -11,14 +11,14 @@ use std::task::{Context, Poll};
 use futures::Future;
 use http::HeaderValue;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
+use hyper_util::client::legacy::connect::Connection as _;
 use tokio::task::coop::unconstrained;
 
 use super::age::Age;
 use super::line::Line;
 use super::permit::{Io, Permit};
+use super::place::Place;
 use super::severable::Severable;
-use super::timer::Timer;
 use crate::body::Body;
 use crate::connect::{BoxConnection, WriteDead};
 use crate::error::{Error, ErrorKind, Result};
@@ -56,25 +56,16 @@ pub(super) struct Link {
     connection: Severable<Connection<Io, Body>>,
 }
 
-/// Where a new connection belongs.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) origin: usize,
-    pub(super) host: HeaderValue,
-    pub(super) timer: Arc<Timer>,
-    pub(super) age: Age,
-}
-
 impl Http1 {
     pub(super) async fn handshake(
         transport: BoxConnection,
         permit: Permit,
         place: Place,
+        remote_addr: Option<SocketAddr>,
         max_buf_size: usize,
     ) -> Result<Self> {
         let mut extensions = http::Extensions::new();
         transport.connected().get_extras(&mut extensions);
-        let remote_addr = extensions.get::<HttpInfo>().map(HttpInfo::remote_addr);
         let write_dead = extensions.remove::<WriteDead>().map(WriteDead::flag);
         let own_line = Line::new(place.timer);
         let id = permit.id();

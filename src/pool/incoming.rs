@@ -1,8 +1,7 @@
-//! The body of a response, which drives its connection while it is read.
+//! The body of a response, from its head to the end of the exchange.
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,40 +12,24 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::timeout;
 
+use super::connection::Lane;
 use super::http1::Link;
 use super::limit::Limit;
+use super::reader::{Reader, Source};
 use super::shared::{Exchange, Pool};
-use super::upload::Upload;
-use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
+use crate::error::{Error, Result};
 
 /// How long the rest of a dropped body may take to come.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The body of a response and the exchange that it ends.
 ///
-/// The connection goes back to the pool at the body's end. Dropped before, the rest is read off if
-/// it is small and comes soon, so that the connection survives; else the connection is closed.
+/// A connection of its own goes back to the pool at the body's end. Dropped before, the rest is read
+/// off if it is small and comes soon, so that the connection survives; else the connection is
+/// closed. A stream of a shared connection is reset.
 pub(crate) struct Incoming {
     reader: Option<Reader>,
     remote_addr: Option<SocketAddr>,
-}
-
-/// The body while it is read. Dropping it closes a connection that it still drives.
-struct Reader {
-    body: hyper::body::Incoming,
-    source: Source,
-    limit: Limit,
-    armed: Option<TimeoutPhase>,
-}
-
-/// Who drives the connection.
-enum Source {
-    /// Nobody: what is left of the body is in memory.
-    Memory,
-    /// The reader.
-    Reader(Exchange),
-    /// A task that also sends the rest of the request.
-    Task(Arc<Upload>),
 }
 
 impl Incoming {
@@ -58,26 +41,17 @@ impl Incoming {
         limit: Limit,
         uploading: bool,
     ) -> Self {
-        let remote_addr = exchange.link().remote_addr;
+        let remote_addr = exchange.lane().remote_addr();
         let source = if exchange.is_ready() {
             drop(exchange.finish());
             Source::Memory
         } else if uploading {
-            Source::Task(Upload::start(exchange))
+            Source::upload(exchange)
         } else {
             Source::Reader(exchange)
         };
-        let mut reader = Reader {
-            body,
-            source,
-            limit,
-            armed: None,
-        };
-        if reader.body.is_end_stream() {
-            reader.finish();
-        }
         Self {
-            reader: Some(reader),
+            reader: Some(Reader::new(body, source, limit)),
             remote_addr,
         }
     }
@@ -95,169 +69,32 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
-            reader.drain();
+            drain(reader);
         }
     }
 }
 
-impl Reader {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let Poll::Ready(frame) = self.poll_body(cx) else {
-            return self.pend(cx);
-        };
-        if self.armed.is_some() && !matches!(frame, Some(Err(_))) {
-            self.disarm();
-        }
-        Poll::Ready(match frame {
-            Some(Ok(_)) if self.is_overdue() => Some(Err(self.give_up(TimeoutPhase::Total))),
-            Some(Ok(frame)) => {
-                if self.body.is_end_stream() {
-                    self.finish();
-                }
-                Some(Ok(frame))
-            }
-            Some(Err(error)) => Some(Err(self.fail(error))),
-            None => {
-                self.finish();
-                None
-            }
-        })
+/// Reads off what is left of a body that nobody wants, as far as it has come.
+fn drain(mut reader: Reader) {
+    reader.take_its_time();
+    let (pool, link) = match reader.source() {
+        Source::Memory => return,
+        source @ Source::Task(_) => return source.sever(),
+        Source::Reader(exchange) => match exchange.lane() {
+            // Dropped, it is reset.
+            Lane::Http2(_) => return,
+            Lane::Http1(connection) => (Arc::clone(exchange.pool()), Arc::clone(&connection.link)),
+        },
+    };
+    let budget = pool.config.drain_bytes;
+    if reader.size_hint().lower() > budget || pool.is_shut() {
+        return;
     }
-
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let body = Pin::new(&mut self.body);
-        let Source::Reader(exchange) = &self.source else {
-            return body.poll_frame(cx);
-        };
-        let link = exchange.link();
-        link.line.signal.begin(cx.waker());
-        let mut own = Context::from_waker(&link.line.waker);
-        match body.poll_frame(&mut own) {
-            Poll::Pending => {
-                link.drive(&mut own);
-                Pin::new(&mut self.body).poll_frame(&mut own)
-            }
-            ready @ Poll::Ready(_) => ready,
-        }
-    }
-
-    /// Nothing has come: sets the time limit, unless it has just passed.
-    fn pend(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let Some((pool, link)) = self.source.parts() else {
-            return Poll::Pending;
-        };
-        if let Source::Task(upload) = &self.source {
-            upload.watch(cx.waker());
-        }
-        match self.armed {
-            Some(phase) if link.line.signal.has_passed() => {
-                return Poll::Ready(Some(Err(self.give_up(phase))));
-            }
-            Some(_) => {}
-            None => {
-                if let Some((at, phase)) = self.limit.from(pool.clock.now()) {
-                    self.armed = Some(phase);
-                    self.source.with_link(|pool, link| pool.arm(link, at));
-                }
-            }
-        }
-        match &self.source {
-            Source::Reader(exchange) => exchange.link().line.pend(cx),
-            Source::Memory | Source::Task(_) => Poll::Pending,
-        }
-    }
-
-    /// Whether the whole request has taken too long although its body keeps coming: then nothing
-    /// waits, and no time limit is set that could pass.
-    fn is_overdue(&self) -> bool {
-        let pool = self.source.parts().map(|(pool, _)| pool);
-        let total = pool.zip(self.limit.total);
-        total.is_some_and(|(pool, at)| !self.body.is_end_stream() && pool.clock.now() > at)
-    }
-
-    fn give_up(&mut self, phase: TimeoutPhase) -> Error {
-        self.source.with_link(|_, link| link.sever());
-        self.source = Source::Memory;
-        Error::timeout(phase).after_sending()
-    }
-
-    fn disarm(&mut self) {
-        self.armed = None;
-        self.source.with_link(|_, link| link.line.signal.disarm());
-    }
-
-    fn finish(&mut self) {
-        match std::mem::replace(&mut self.source, Source::Memory) {
-            Source::Memory => {}
-            Source::Reader(exchange) => {
-                if let Some(sending) = exchange.finish() {
-                    Upload::start(sending).leave_alone(self.limit.total);
-                }
-            }
-            Source::Task(upload) => upload.leave_alone(self.limit.total),
-        }
-    }
-
-    fn fail(&mut self, error: hyper::Error) -> Error {
-        let link = self.source.parts().map(|(_, link)| link);
-        let error = match (link, self.armed) {
-            (Some(link), Some(phase)) if link.line.signal.has_passed() => Error::timeout(phase),
-            (Some(link), _) if link.was_severed() => {
-                Error::closed("the session was closed while the body was read")
-            }
-            _ => Error::new(kind_of(&error)).with_source(error),
-        };
-        self.source = Source::Memory;
-        error.after_sending()
-    }
-
-    /// Reads off what is left of a body that nobody wants, as far as it has come.
-    fn drain(mut self) {
-        self.disarm();
-        self.limit = Limit::new(TimeoutPhase::Read, None, None);
-        let (pool, link) = match self.source.parts() {
-            None => return,
-            Some((pool, link)) => (Arc::clone(pool), Arc::clone(link)),
-        };
-        if let Source::Task(upload) = &self.source {
-            return upload.with_link(|_, link| link.sever());
-        }
-        let budget = pool.config.drain_bytes;
-        if self.body.size_hint().lower() > budget || pool.is_shut() {
-            return;
-        }
-        let mut draining = Draining {
-            reader: self,
-            budget,
-        };
-        if draining
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-        {
-            pool.set_background(&link);
-            draining.go_on_in_background(&pool, &link);
-        }
-    }
-}
-
-impl Source {
-    fn parts(&self) -> Option<(&Arc<Pool>, &Arc<Link>)> {
-        match self {
-            Self::Memory => None,
-            Self::Reader(exchange) => Some((exchange.pool(), exchange.link())),
-            Self::Task(upload) => Some(upload.parts()),
-        }
-    }
-
-    fn with_link(&self, act: impl FnOnce(&Arc<Pool>, &Arc<Link>)) {
-        match self {
-            Self::Memory => {}
-            Self::Reader(exchange) => act(exchange.pool(), exchange.link()),
-            Self::Task(upload) => upload.with_link(act),
-        }
+    let mut draining = Draining { reader, budget };
+    let mut nobody = Context::from_waker(Waker::noop());
+    if draining.poll(&mut nobody).is_pending() {
+        pool.set_background(&link);
+        draining.go_on_in_background(&pool, &link);
     }
 }
 
@@ -287,26 +124,8 @@ impl Draining {
             // Out of time, the connection is closed where this future ends.
             let _ = timeout(DRAIN_TIME, poll_fn(|cx| self.poll(cx))).await;
         };
-        link.line
-            .timer
-            .runtime
-            .spawn(pool.tasks.track_future(draining));
-    }
-}
-
-/// What kind of failure hyper's error for a body stands for.
-fn kind_of(error: &hyper::Error) -> ErrorKind {
-    if error.is_user() {
-        return ErrorKind::Body;
-    }
-    if error.is_parse() {
-        return ErrorKind::Protocol;
-    }
-    let cause =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    match cause.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => ErrorKind::Protocol,
-        _ => ErrorKind::BodyTruncated,
+        let runtime = &link.line.timer.runtime;
+        runtime.spawn(pool.tasks.track_future(draining));
     }
 }
 
@@ -323,11 +142,11 @@ impl HttpBody for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.reader().body.is_end_stream()
+        self.reader().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.reader().body.size_hint()
+        self.reader().size_hint()
     }
 }
 

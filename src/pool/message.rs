@@ -1,6 +1,7 @@
 //! A request, and the message that goes on the wire for it.
 
 use http::header::HOST;
+use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use crate::body::Body;
@@ -65,22 +66,24 @@ impl Outgoing {
         harmless && self.body.as_bytes().is_some()
     }
 
-    /// Makes the message, filling in what the request left out. `Host` comes first (RFC 9110 §7.2).
+    /// Makes the message, filling in what the request left out. Over HTTP/1 `Host` comes first (RFC
+    /// 9110 §7.2): the request's, or else `host`. HTTP/2 has no `host`, and names it in the URI.
     ///
     /// Takes headers and body out of the request.
-    pub(super) fn take_message(&mut self, terms: &Terms<'_>, host: &HeaderValue) -> Request<Body> {
+    pub(super) fn take_message(
+        &mut self,
+        terms: &Terms<'_>,
+        host: Option<&HeaderValue>,
+    ) -> Request<Body> {
         let mut message = Request::new(std::mem::take(&mut self.body));
         *message.method_mut() = self.method.clone();
         *message.version_mut() = self.version;
         *message.extensions_mut() = std::mem::take(&mut self.extensions);
-        *message.uri_mut() = terms
-            .uri
-            .path_and_query()
-            .map_or_else(Uri::default, |target| Uri::from(target.clone()));
         let (own, defaults) = (std::mem::take(&mut self.headers), terms.default_headers);
         let headers = message.headers_mut();
-        let host = own.get(HOST).or_else(|| defaults.get(HOST)).unwrap_or(host);
-        headers.insert(HOST, host.clone());
+        if let Some(host) = own.get(HOST).or_else(|| defaults.get(HOST)).or(host) {
+            headers.insert(HOST, host.clone());
+        }
         for name in defaults.keys().filter(|name| **name != HOST) {
             if !own.contains_key(name) {
                 for value in defaults.get_all(name) {
@@ -90,6 +93,39 @@ impl Outgoing {
         }
         // In place where the name is there: the host stays first.
         headers.extend(own);
+        match host {
+            Some(_) => *message.uri_mut() = path_of(terms.uri),
+            None => suit_http2(&mut message, terms.uri),
+        }
         message
     }
+}
+
+fn path_of(uri: &Uri) -> Uri {
+    uri.path_and_query()
+        .map_or_else(Uri::default, |target| Uri::from(target.clone()))
+}
+
+/// Makes a message that was to go over the one protocol ready for the other, if it is `host`, which
+/// HTTP/1 alone has, that it lacks or has too much.
+pub(super) fn suit(message: &mut Request<Body>, uri: &Uri, host: Option<&HeaderValue>) {
+    match (host, message.version()) {
+        (Some(host), Version::HTTP_2) => {
+            *message.uri_mut() = path_of(uri);
+            *message.version_mut() = Version::HTTP_11;
+            message.headers_mut().insert(HOST, host.clone());
+        }
+        (None, version) if version != Version::HTTP_2 => suit_http2(message, uri),
+        _ => {}
+    }
+}
+
+/// Names the host in the URI (RFC 9113 §8.3.1): the caller's own, or the URL's.
+fn suit_http2(message: &mut Request<Body>, uri: &Uri) {
+    let mut parts = uri.clone().into_parts();
+    let own = message.headers_mut().remove(HOST);
+    let own = own.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    parts.authority = own.or(parts.authority);
+    *message.uri_mut() = Uri::from_parts(parts).expect("it has the parts of a whole URI");
+    *message.version_mut() = Version::HTTP_2;
 }

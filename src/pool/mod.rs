@@ -4,6 +4,11 @@
 //! goes through `exchange` (send, and the response's body in `incoming`), which asks `checkout` for
 //! a connection. All shared state is `state`, behind one short lock.
 
+#![cfg_attr(
+    not(feature = "http2"),
+    allow(dead_code, reason = "the books know of streams in every build")
+)]
+
 mod stats;
 
 mod signal;
@@ -20,11 +25,27 @@ mod limit;
 
 mod age;
 
+mod place;
+
 mod http1;
+
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "no_http2.rs"]
+mod http2;
+
+mod connection;
 
 mod attempt;
 
+mod key;
+
+mod entry;
+
 mod state;
+
+mod streams;
 
 mod shared;
 
@@ -34,9 +55,15 @@ mod checkout;
 
 mod upload;
 
+mod reader;
+
 mod incoming;
 
 mod message;
+
+mod sending;
+
+mod failure;
 
 mod exchange;
 

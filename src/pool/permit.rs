@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -11,36 +11,56 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use super::signal::Signal;
 use crate::connect::{BoxConnection, Liveness};
 
-/// Where permits come from and go back to.
-pub(super) trait PermitSource: Send + Sync {
+/// Who keeps count of connections and their streams.
+pub(super) trait Books: Send + Sync {
     fn give_back(self: Arc<Self>, id: usize);
+    /// The peer of an HTTP/2 connection has said how many streams it allows.
+    fn limit_streams(self: Arc<Self>, of: Stamp);
+    fn end_stream(self: Arc<Self>, of: Stamp, place: usize);
+    /// No new stream can begin on a connection.
+    fn retire(self: Arc<Self>, which: Stamp);
+}
+
+/// Which connection: its place in the registry, and a number that no other has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) id: usize,
+    pub(super) number: u64,
 }
 
 /// The right to one live connection. Dropping it gives it back; there is no other way.
 pub(super) struct Permit {
-    id: usize,
-    source: Arc<dyn PermitSource>,
+    stamp: Stamp,
+    books: Arc<dyn Books>,
 }
 
 impl Permit {
-    pub(super) fn new(id: usize, source: Arc<dyn PermitSource>) -> Self {
-        Self { id, source }
+    pub(super) fn new(stamp: Stamp, books: Arc<dyn Books>) -> Self {
+        Self { stamp, books }
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     pub(super) fn id(&self) -> usize {
-        self.id
+        self.stamp.id
+    }
+
+    pub(super) fn books(&self) -> Weak<dyn Books> {
+        Arc::downgrade(&self.books)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        Arc::clone(&self.source).give_back(self.id);
+        Arc::clone(&self.books).give_back(self.stamp.id);
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Permit({})", self.id)
+        write!(f, "Permit({})", self.stamp.id)
     }
 }
 

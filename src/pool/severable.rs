@@ -72,6 +72,11 @@ impl<F: Future + Unpin> Severable<F> {
         self.severed.load(Ordering::SeqCst)
     }
 
+    /// Looks at the future between two polls, if it is still there.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&F) -> T) -> Option<T> {
+        self.lock().as_ref().map(look)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<F>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,8 +101,8 @@ mod tests {
         let held = Arc::new(());
         let inside = Arc::clone(&held);
         let severable = Severable::new(Box::pin(async move {
-            let _inside = inside;
             pending::<()>().await;
+            drop(inside);
         }));
         assert!(poll(&severable).is_pending());
         assert_eq!(Arc::strong_count(&held), 2);

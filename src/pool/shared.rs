@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 use tokio::sync::{self, Notify};
 use tokio_util::task::TaskTracker;
 
+use super::connection::Lane;
+use super::entry::Aftermath;
 use super::http1::{Http1, Link};
-use super::permit::PermitSource;
+use super::line::Line;
+use super::permit::{Books, Stamp};
 use super::state::{Gate, Offer, State};
 use super::stats::{CloseReport, Stats};
 use super::timer::Clock;
@@ -43,7 +47,7 @@ pub(super) struct Ending {
 #[derive(Debug)]
 pub(super) struct Exchange {
     // Fields drop in this order: the connection is closed before the exchange is over.
-    pub(super) connection: Option<Http1>,
+    pub(super) lane: Option<Lane>,
     counted: Counted,
 }
 
@@ -116,7 +120,7 @@ impl Pool {
         match offer {
             Offer::Taken(waker, unused) => {
                 drop(unused);
-                waker.into_iter().for_each(std::task::Waker::wake);
+                waker.into_iter().for_each(Waker::wake);
             }
             Offer::Idling { until } => self.watch_idle(&timer, now, until),
             Offer::Refused(connection) => connection.shut_down(),
@@ -134,7 +138,7 @@ impl Exchange {
         }
         state.exchanges += 1;
         Ok(Self {
-            connection: None,
+            lane: None,
             counted: Counted {
                 pool: Arc::clone(pool),
                 reused: false,
@@ -151,46 +155,43 @@ impl Exchange {
         self.counted.reused = true;
     }
 
-    /// The connection of an exchange that has checked one out, and the pool.
-    pub(super) fn parts(&mut self) -> (&mut Http1, &Arc<Pool>) {
-        let connection = self.connection.as_mut();
-        let connection = connection.expect("an exchange that sends has checked out a connection");
-        (connection, &self.counted.pool)
+    /// What an exchange that sends has checked out, and the pool.
+    pub(super) fn parts(&mut self) -> (&mut Lane, &Arc<Pool>) {
+        let lane = self.lane.as_mut();
+        let lane = lane.expect("an exchange that sends has checked out a connection");
+        (lane, &self.counted.pool)
     }
 
-    /// The connection of an exchange that has checked one out.
-    pub(super) fn checked_out(&mut self) -> &mut Http1 {
-        self.parts().0
+    /// The same, for those that only wait.
+    pub(super) fn lane(&self) -> &Lane {
+        let lane = self.lane.as_ref();
+        lane.expect("an exchange that reads has checked out a connection")
     }
 
-    /// The same, for those that only drive it.
-    pub(super) fn link(&self) -> &Arc<Link> {
-        let connection = self.connection.as_ref();
-        &connection
-            .expect("an exchange that reads has checked out a connection")
-            .link
+    pub(super) fn line(&self) -> &Line {
+        self.lane().line()
     }
 
-    /// Sees to it that the connection is closed when the exchange ends.
-    pub(super) fn never_reuse(&mut self) {
-        self.checked_out().reusable = false;
-    }
-
-    /// Whether its connection can carry another request now.
+    /// Whether its HTTP/1 connection can carry another request now.
     pub(super) fn is_ready(&self) -> bool {
-        self.connection.as_ref().is_some_and(Http1::is_ready)
+        match &self.lane {
+            Some(Lane::Http1(connection)) => connection.is_ready(),
+            Some(Lane::Http2(_)) | None => false,
+        }
     }
 
-    /// Ends the exchange well: the connection goes back if it can carry another request. Told by
-    /// hyper's state, not by the body's end: an exchange whose request is still on its way up is
-    /// handed back.
+    /// Ends the exchange well: a connection of its own goes back if it can carry another request.
+    /// Told by hyper's state, not by the body's end: an exchange whose request is still on its way
+    /// up is handed back.
     pub(super) fn finish(mut self) -> Option<Self> {
-        let connection = self.connection.take()?;
+        let Lane::Http1(connection) = self.lane.take()? else {
+            return None;
+        };
         let lives = connection.is_ready() || connection.link.drive_at_rest();
         if connection.is_ready() {
             self.pool().check_in(connection);
         } else if lives && connection.is_reusable() {
-            self.connection = Some(connection);
+            self.lane = Some(Lane::Http1(connection));
             return Some(self);
         }
         None
@@ -211,20 +212,48 @@ impl Drop for Counted {
     }
 }
 
-impl PermitSource for Pool {
+impl Pool {
+    /// Wakes, closes and watches what a change of the books calls for.
+    pub(super) fn settle(self: &Arc<Self>, mut aftermath: Aftermath, now: u64) {
+        let watch = aftermath.watch.take();
+        aftermath.settle();
+        if let Some((timer, until)) = watch {
+            self.watch_idle(&timer, now, until);
+        }
+    }
+}
+
+impl Books for Pool {
     fn give_back(self: Arc<Self>, id: usize) {
-        let source: Arc<dyn PermitSource> = Arc::clone(&self) as Arc<dyn PermitSource>;
+        let books = Arc::clone(&self) as Arc<dyn Books>;
         let (mut released, closers) = {
             let mut state = self.lock();
-            (state.release(id, &source), state.closers)
+            (state.release(id, &books), state.closers)
         };
-        if let Some(waker) = released.next.take() {
-            waker.wake();
-        }
+        let wakers = std::mem::take(&mut released.wakers);
+        wakers.into_iter().for_each(Waker::wake);
         drop(released);
         if closers > 0 {
             self.changed.notify_waiters();
         }
+    }
+
+    fn limit_streams(self: Arc<Self>, of: Stamp) {
+        let now = self.clock.now();
+        let aftermath = self.lock().limit_streams(of, now);
+        self.settle(aftermath, now);
+    }
+
+    fn end_stream(self: Arc<Self>, of: Stamp, place: usize) {
+        let now = self.clock.now();
+        let aftermath = self.lock().end_stream(of, place, now);
+        self.settle(aftermath, now);
+    }
+
+    fn retire(self: Arc<Self>, which: Stamp) {
+        let books = Arc::clone(&self) as Arc<dyn Books>;
+        let aftermath = self.lock().retire(which, &books);
+        aftermath.settle();
     }
 }
 

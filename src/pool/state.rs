@@ -4,33 +4,20 @@
 //! connection, wakes a task or calls anything else. What must be dropped or woken is handed out.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::task::Waker;
 
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 use slab::Slab;
 use tokio::runtime::{self, Handle};
 
-use super::attempt::Attempt;
+use super::connection::{Connection, Lane};
+use super::entry::{Entry, EntryKind, Grant, Idle, Origin, Protocol, Waiter};
 use super::http1::{Http1, Link};
-use super::permit::{Permit, PermitSource};
+use super::key::{Key, OwnedKey};
+use super::permit::{Books, Permit, Stamp};
 use super::timer::Timer;
-use crate::config::PoolConfig;
-
-/// What makes two connections interchangeable.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key<'a> {
-    pub(super) https: bool,
-    /// Host and port, as the URL has them: lower-case, the scheme's default port left out.
-    pub(super) authority: &'a str,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct OwnedKey {
-    https: bool,
-    authority: Box<str>,
-}
+use crate::config::{PoolConfig, Protocols};
 
 /// Who may begin an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,70 +30,20 @@ pub(super) enum Gate {
     Shut,
 }
 
-#[derive(Debug)]
-pub(super) struct Origin {
-    key: OwnedKey,
-    /// Oldest first. Each holds its permit: one that ends here leaves with it.
-    pub(super) idle: Vec<Idle>,
-    /// Permits for this origin: connections live and in the making.
-    live: usize,
-    /// Waiters and permits that refer to this origin.
-    users: usize,
-}
-
-#[derive(Debug)]
-pub(super) struct Idle {
-    pub(super) connection: Http1,
-    /// In milliseconds of the pool's clock.
-    pub(super) since: u64,
-    /// The same: from then on it may not be used.
-    pub(super) until: u64,
-    /// Whether the timer has polled it since it was laid to rest.
-    pub(super) settled: bool,
-}
-
-/// A live connection, or one being made.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) origin: usize,
-    pub(super) kind: EntryKind,
-    /// Nobody's exchange: closed as soon as the session is.
-    pub(super) background: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum EntryKind {
-    /// The permit has been given out.
-    Permitted,
-    Connecting(Arc<Attempt>),
-    Open(Arc<Link>),
-}
-
-#[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) origin: usize,
-    runtime: runtime::Id,
-    /// Wants a connection that has carried nothing yet.
-    fresh: bool,
-    permitted: bool,
-    pub(super) waker: Option<Waker>,
-    pub(super) grant: Option<Grant>,
-}
-
-/// What a waiter gets.
-#[derive(Debug)]
-pub(super) enum Grant {
-    Connection(Http1),
-    Permit(Permit),
-    Severed,
+/// Where an idle connection is found.
+enum Spot {
+    /// Of which origin, and where in its list.
+    Alone(usize, usize),
+    /// In the registry.
+    Shared(usize),
 }
 
 /// What is left over when a permit comes back, to be dropped and woken without the lock.
 #[derive(Debug)]
 pub(super) struct Released {
-    pub(super) next: Option<Waker>,
+    pub(super) wakers: Vec<Waker>,
     /// The connection, if it has ended while it idled.
-    _dead: Option<Http1>,
+    _dead: Option<Connection>,
     _entry: Entry,
 }
 
@@ -135,11 +72,14 @@ struct Limits {
     total: usize,
     per_origin: usize,
     idle_per_origin: usize,
+    /// HTTP/2 connections to one origin, of each runtime.
+    shared_per_origin: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     limits: Limits,
+    protocols: Protocols,
     pub(super) gate: Gate,
     /// Everything is being cut.
     pub(super) severed: bool,
@@ -150,6 +90,8 @@ pub(super) struct State {
     pub(super) entries: Slab<Entry>,
     pub(super) waiters: BTreeMap<u64, Waiter>,
     next_ticket: u64,
+    /// The number of the next permit.
+    next_number: u64,
     pub(super) timers: Vec<Arc<Timer>>,
     pub(super) closers: usize,
     pub(super) exchanges: usize,
@@ -160,24 +102,13 @@ pub(super) struct State {
     pub(super) closed: u64,
 }
 
-impl Waiter {
-    /// Whether it wants a connection of this kind that has come back.
-    fn takes(&self, origin: usize, runtime: runtime::Id) -> bool {
-        let same = self.origin == origin && self.runtime == runtime;
-        same && !self.fresh && matches!(self.grant, None | Some(Grant::Permit(_)))
-    }
-
-    fn is_waiting_for_a_place(&self) -> bool {
-        !self.permitted && self.grant.is_none()
-    }
-}
-
 impl Limits {
     fn of(config: &PoolConfig) -> Self {
         Self {
             total: config.max_connections,
             per_origin: config.max_per_origin.unwrap_or(usize::MAX),
             idle_per_origin: config.max_idle_per_origin.unwrap_or(usize::MAX),
+            shared_per_origin: config.http.http2.max_connections_per_origin,
         }
     }
 }
@@ -186,6 +117,7 @@ impl State {
     pub(super) fn new(config: &PoolConfig) -> Self {
         Self {
             limits: Limits::of(config),
+            protocols: config.http.protocols,
             gate: Gate::Open,
             severed: false,
             cut: None,
@@ -194,6 +126,7 @@ impl State {
             entries: Slab::new(),
             waiters: BTreeMap::new(),
             next_ticket: 0,
+            next_number: 0,
             timers: Vec::new(),
             closers: 0,
             exchanges: 0,
@@ -213,9 +146,16 @@ impl State {
         if let Some(id) = self.find_origin(key) {
             return id;
         }
+        let protocol = match self.protocols {
+            Protocols::Negotiated if key.https => Protocol::Unknown,
+            Protocols::Negotiated | Protocols::Http1Only => Protocol::Http1,
+            Protocols::Http2Only => Protocol::Http2,
+        };
         let id = self.origins.insert(Origin {
             key: key.to_owned(),
+            protocol,
             idle: Vec::new(),
+            shared: Vec::new(),
             live: 0,
             users: 0,
         });
@@ -238,7 +178,7 @@ impl State {
         origin: usize,
         runtime: runtime::Id,
         now: u64,
-        expired: &mut Vec<Http1>,
+        expired: &mut Vec<Connection>,
     ) -> Option<Idle> {
         let idle = &mut self.origins[origin].idle;
         let fits = |entry: &Idle| entry.connection.link.line.timer.id() == runtime;
@@ -252,7 +192,7 @@ impl State {
             if found.until > now {
                 return Some(found);
             }
-            expired.push(found.connection);
+            expired.push(Connection::Http1(found.connection));
         }
     }
 
@@ -262,14 +202,16 @@ impl State {
         key: Key<'_>,
         runtime: runtime::Id,
         fresh: bool,
-        source: &Arc<dyn PermitSource>,
+        books: &Arc<dyn Books>,
     ) -> u64 {
         let origin = self.origin_of(key);
         self.origins[origin].users += 1;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         // One that is free is wanted by nobody who came before: each that comes back goes to the first.
-        let permit = self.has_place(origin).then(|| self.permit(origin, source));
+        let permit = self
+            .has_place(origin, runtime)
+            .then(|| self.permit(origin, runtime, books));
         self.waiters.insert(
             ticket,
             Waiter {
@@ -284,8 +226,10 @@ impl State {
         ticket
     }
 
-    fn has_place(&self, origin: usize) -> bool {
-        self.entries.len() < self.limits.total && !self.is_full(origin)
+    fn has_place(&self, origin: usize, runtime: runtime::Id) -> bool {
+        self.entries.len() < self.limits.total
+            && !self.is_full(origin)
+            && !self.is_capped(origin, runtime)
     }
 
     /// Whether an origin has as many connections as it may.
@@ -293,20 +237,43 @@ impl State {
         self.origins[origin].live >= self.limits.per_origin
     }
 
-    /// Whether the place of a connection of `origin` is one that the waiter waits for.
-    fn is_helped_by(&self, waiter: &Waiter, origin: usize) -> bool {
-        waiter.is_waiting_for_a_place() && (waiter.origin == origin || !self.is_full(waiter.origin))
+    /// Whether the requests of one runtime to an origin share the connections that there are or
+    /// will be, and wait for those rather than for another.
+    fn is_capped(&self, origin: usize, runtime: runtime::Id) -> bool {
+        let most = match self.origins[origin].protocol {
+            Protocol::Http1 => return false,
+            Protocol::Unknown => 1,
+            Protocol::Http2 => self.limits.shared_per_origin,
+        };
+        let own = self.entries.iter().filter(|(_, entry)| {
+            entry.origin == origin && entry.runtime == runtime && entry.may_be_shared()
+        });
+        own.take(most).count() == most
     }
 
-    fn permit(&mut self, origin: usize, source: &Arc<dyn PermitSource>) -> Permit {
+    /// Whether the place of a connection of `origin` is one that the waiter waits for.
+    pub(super) fn is_helped_by(&self, waiter: &Waiter, origin: usize) -> bool {
+        waiter.is_waiting_for_a_place()
+            && (waiter.origin == origin || !self.is_full(waiter.origin))
+            && !self.is_capped(waiter.origin, waiter.runtime)
+    }
+
+    fn permit(&mut self, origin: usize, runtime: runtime::Id, books: &Arc<dyn Books>) -> Permit {
         self.origins[origin].users += 1;
         self.origins[origin].live += 1;
-        let id = self.entries.insert(Entry {
+        let place = self.entries.vacant_entry();
+        let stamp = Stamp {
+            id: place.key(),
+            number: self.next_number,
+        };
+        self.next_number += 1;
+        place.insert(Entry {
             origin,
+            runtime,
             kind: EntryKind::Permitted,
             background: false,
         });
-        Permit::new(id, Arc::clone(source))
+        Permit::new(stamp, Arc::clone(books))
     }
 
     /// Leaves the queue, with what was granted and not fetched.
@@ -318,23 +285,34 @@ impl State {
 
     /// An idle connection that makes room at a limit for the newest in the queue: one of another
     /// runtime rather than one of its own, then the one that has idled longest.
-    pub(super) fn evict(&mut self) -> Option<Http1> {
+    pub(super) fn evict(&mut self) -> Option<Connection> {
         if self.idle == 0 {
             return None;
         }
         let (_, waiter) = self.waiters.last_key_value()?;
-        let places = self.origins.iter().flat_map(|(id, origin)| {
+        let alone = self.origins.iter().flat_map(|(id, origin)| {
             let idle = origin.idle.iter().enumerate();
-            idle.map(move |(place, entry)| (entry, id, place))
+            idle.map(move |(place, idle)| {
+                let runtime = idle.connection.link.line.timer.id();
+                (runtime, idle.since, id, Spot::Alone(id, place))
+            })
         });
-        let (_, id, place) = places
-            .filter(|(_, id, _)| self.is_helped_by(waiter, *id))
-            .min_by_key(|(entry, ..)| {
-                let own = entry.connection.link.line.timer.id() == waiter.runtime;
-                (own, entry.since)
-            })?;
-        self.idle -= 1;
-        Some(self.origins[id].idle.remove(place).connection)
+        let shared = self.entries.iter().filter_map(|(id, entry)| {
+            let shared = entry.idle_shared()?;
+            Some((entry.runtime, shared.since, entry.origin, Spot::Shared(id)))
+        });
+        let (.., spot) = alone
+            .chain(shared)
+            .filter(|(_, _, origin, _)| self.is_helped_by(waiter, *origin))
+            .min_by_key(|(runtime, since, ..)| (*runtime == waiter.runtime, *since))?;
+        match spot {
+            Spot::Alone(origin, place) => {
+                self.idle -= 1;
+                let idle = self.origins[origin].idle.remove(place);
+                Some(Connection::Http1(idle.connection))
+            }
+            Spot::Shared(id) => self.withdraw(id),
+        }
     }
 
     /// The entry of a connection that still holds its permit: it may have died a moment ago.
@@ -367,7 +345,8 @@ impl State {
             Some(Some(ticket)) => {
                 let waiter = self.waiters.get_mut(&ticket);
                 let waiter = waiter.expect("it was found in the queue a line ago");
-                let unused = waiter.grant.replace(Grant::Connection(connection));
+                let grant = Grant::Lane(Lane::Http1(connection));
+                let unused = waiter.grant.replace(grant);
                 return Offer::Taken(waiter.waker.take(), unused);
             }
             Some(None) => return Offer::Refused(connection),
@@ -390,36 +369,79 @@ impl State {
     }
 
     /// Takes a permit back and passes it on to the first waiter without one.
-    pub(super) fn release(&mut self, id: usize, source: &Arc<dyn PermitSource>) -> Released {
+    pub(super) fn release(&mut self, id: usize, books: &Arc<dyn Books>) -> Released {
+        let dead = self.take_dead(id);
         let entry = self.entries.remove(id);
         self.origins[entry.origin].live -= 1;
-        if matches!(entry.kind, EntryKind::Open(_)) {
+        if entry.is_open() {
             self.open -= 1;
             self.closed += 1;
         }
-        let idle = &mut self.origins[entry.origin].idle;
-        let place = idle.iter().position(|idle| idle.connection.link.id == id);
-        let dead = place.map(|place| idle.remove(place).connection);
-        self.idle -= usize::from(dead.is_some());
         self.leave_origin(entry.origin);
+        let mut wakers = Vec::new();
+        self.pass_on(books, &mut wakers);
         Released {
-            next: self.pass_on(source),
+            wakers,
             _dead: dead,
             _entry: entry,
         }
     }
 
-    /// Gives a permit to the first waiter that may have one.
-    fn pass_on(&mut self, source: &Arc<dyn PermitSource>) -> Option<Waker> {
-        let (&ticket, waiter) = self
-            .waiters
-            .iter()
-            .find(|(_, waiter)| waiter.is_waiting_for_a_place() && self.has_place(waiter.origin))?;
-        let permit = self.permit(waiter.origin, source);
-        let waiter = self.waiters.get_mut(&ticket)?;
-        waiter.permitted = true;
-        waiter.grant = Some(Grant::Permit(permit));
-        waiter.waker.take()
+    /// A connection that has ended while it idled, or while it could be shared.
+    fn take_dead(&mut self, id: usize) -> Option<Connection> {
+        let entry = &self.entries[id];
+        if matches!(entry.kind, EntryKind::Shared(_)) {
+            return self.withdraw(id);
+        }
+        let idle = &mut self.origins[entry.origin].idle;
+        let place = idle.iter().position(|idle| idle.connection.link.id == id)?;
+        self.idle -= 1;
+        Some(Connection::Http1(idle.remove(place).connection))
+    }
+
+    /// Gives a permit to the first waiter that may have one. `false`: there is none.
+    fn pass_on(&mut self, books: &Arc<dyn Books>, wakers: &mut Vec<Waker>) -> bool {
+        let next = self.waiters.iter().find(|(_, waiter)| {
+            waiter.is_waiting_for_a_place() && self.has_place(waiter.origin, waiter.runtime)
+        });
+        let Some((&ticket, waiter)) = next else {
+            return false;
+        };
+        let permit = self.permit(waiter.origin, waiter.runtime, books);
+        if let Some(waiter) = self.waiters.get_mut(&ticket) {
+            waiter.permitted = true;
+            waiter.grant = Some(Grant::Permit(permit));
+            wakers.extend(waiter.waker.take());
+        }
+        true
+    }
+
+    /// Gives permits to all waiters that may have one now.
+    pub(super) fn pass_on_all(&mut self, books: &Arc<dyn Books>) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        while self.pass_on(books, &mut wakers) {}
+        wakers
+    }
+
+    /// Notes that nobody needs to wait for another's connection to this origin any more: it turned
+    /// out not to be shared, or could not be made.
+    pub(super) fn each_for_itself(&mut self, origin: usize, books: &Arc<dyn Books>) -> Vec<Waker> {
+        let protocol = &mut self.origins[origin].protocol;
+        if std::mem::replace(protocol, Protocol::Http1) == Protocol::Http1 {
+            return Vec::new();
+        }
+        self.pass_on_all(books)
+    }
+
+    /// The same for a waiter whose connection could not be made.
+    pub(super) fn could_not_connect(&mut self, ticket: u64, books: &Arc<dyn Books>) -> Vec<Waker> {
+        let origin = self.waiters.get(&ticket).map(|waiter| waiter.origin);
+        match origin {
+            Some(origin) if self.origins[origin].protocol == Protocol::Unknown => {
+                self.each_for_itself(origin, books)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Says what a permit is used for, and hands out what it was used for before.
@@ -427,11 +449,12 @@ impl State {
         std::mem::replace(&mut self.entries[id].kind, kind)
     }
 
-    pub(super) fn opened(&mut self, link: &Arc<Link>) -> EntryKind {
-        self.entries[link.id].background = false;
+    /// Enters a connection that has been made.
+    pub(super) fn opened(&mut self, id: usize, kind: EntryKind) -> EntryKind {
+        self.entries[id].background = false;
         self.open += 1;
         self.opened += 1;
-        self.turn(link.id, EntryKind::Open(Arc::clone(link)))
+        self.turn(id, kind)
     }
 
     /// The timer of a runtime, and those that nothing needs any more.
@@ -448,38 +471,5 @@ impl State {
 
     pub(super) fn connecting(&self) -> usize {
         self.entries.len() - self.open
-    }
-}
-
-impl Key<'_> {
-    fn to_owned(self) -> OwnedKey {
-        OwnedKey {
-            https: self.https,
-            authority: self.authority.into(),
-        }
-    }
-}
-
-impl Hash for Key<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.https.hash(state);
-        self.authority.hash(state);
-    }
-}
-
-impl Hash for OwnedKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { https, authority } = self;
-        Key {
-            https: *https,
-            authority,
-        }
-        .hash(state);
-    }
-}
-
-impl Equivalent<OwnedKey> for Key<'_> {
-    fn equivalent(&self, other: &OwnedKey) -> bool {
-        self.https == other.https && *self.authority == *other.authority
     }
 }

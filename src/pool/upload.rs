@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use futures::task::AtomicWaker;
 
 use super::http1::Link;
+use super::line::Line;
 use super::shared::{Exchange, Pool};
 
 /// How long the rest of a request may take that nobody waits for, in milliseconds.
@@ -34,10 +35,11 @@ enum Stage {
 }
 
 impl Upload {
-    pub(super) fn start(exchange: Exchange) -> Arc<Self> {
+    /// Takes over an exchange that has an HTTP/1 connection, `link`.
+    pub(super) fn start(exchange: Exchange, link: Arc<Link>) -> Arc<Self> {
         let upload = Arc::new(Self {
             pool: Arc::clone(exchange.pool()),
-            link: Arc::clone(exchange.link()),
+            link,
             stage: Mutex::new(Stage::Shared),
             reader: AtomicWaker::new(),
         });
@@ -91,13 +93,17 @@ impl Upload {
         self.enter(Stage::LeftAlone);
         self.with_link(|pool, link| {
             let end = pool.clock.now().saturating_add(LEFTOVER);
-            pool.arm(link, total.map_or(end, |total| total.min(end)));
+            pool.arm(&link.line, total.map_or(end, |total| total.min(end)));
             pool.set_background(link);
         });
     }
 
-    pub(super) fn parts(&self) -> (&Arc<Pool>, &Arc<Link>) {
-        (&self.pool, &self.link)
+    pub(super) fn parts(&self) -> (&Arc<Pool>, &Line) {
+        (&self.pool, &self.link.line)
+    }
+
+    pub(super) fn was_severed(&self) -> bool {
+        self.link.was_severed()
     }
 
     fn stage(&self) -> Stage {

@@ -18,6 +18,8 @@ pub mod connection;
 pub mod connectors;
 pub mod gate;
 pub mod host;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod outcome;
 pub mod raw;
 pub mod server;

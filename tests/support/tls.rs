@@ -35,7 +35,7 @@ impl Server {
     where
         H: AsyncFn(Request<Incoming>) -> Response<Body> + Send + 'static,
     {
-        Self::launch(Some(AUTHORITY.acceptor(names)), handler)
+        Self::launch(Some(acceptor(names, &[])), handler)
     }
 
     /// The authority's certificate (PEM), for the client to trust.
@@ -46,6 +46,16 @@ impl Server {
     pub fn ca_pem(&self) -> String {
         ca_pem()
     }
+}
+
+/// Accepts as a server for these names, and chooses of these protocols (ALPN).
+pub(super) fn acceptor(names: &[&str], protocols: &[&str]) -> TlsAcceptor {
+    let mut acceptor = native_tls::TlsAcceptor::builder(AUTHORITY.identity(names));
+    if !protocols.is_empty() {
+        acceptor.accept_alpn(protocols);
+    }
+    let acceptor = acceptor.build().expect("the identity is accepted");
+    acceptor.into()
 }
 
 struct Authority {
@@ -65,7 +75,7 @@ impl Authority {
         Self { issuer }
     }
 
-    fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
+    fn identity(&self, names: &[&str]) -> Identity {
         let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let params = CertificateParams::new(names).expect("valid names for a certificate");
         let key = KeyPair::generate().expect("a key can be made");
@@ -73,9 +83,6 @@ impl Authority {
             .signed_by(&key, &self.issuer)
             .expect("the authority signs the server");
         let identity = Identity::from_pkcs8(leaf.pem().as_bytes(), key.serialize_pem().as_bytes());
-        let identity = identity.expect("the certificate fits its key");
-        native_tls::TlsAcceptor::new(identity)
-            .expect("the identity is accepted")
-            .into()
+        identity.expect("the certificate fits its key")
     }
 }

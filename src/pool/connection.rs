@@ -1,0 +1,145 @@
+//! A connection of either kind, and what one exchange has of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
+
+use super::http1::Http1;
+use super::http2::{Http2, Stream};
+use super::line::Line;
+use super::permit::Permit;
+use super::place::Place;
+use super::{http1, http2};
+use crate::config::{HttpConfig, Protocols};
+use crate::connect::BoxConnection;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A connection in nobody's exchange.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+/// What one exchange has: a connection of its own, or a stream of one that it shares.
+#[derive(Debug)]
+pub(super) enum Lane {
+    Http1(Http1),
+    Http2(Stream),
+}
+
+/// What others may do to a connection while it is used: find it, and cut it.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    Http1(Arc<http1::Link>),
+    Http2(Arc<http2::Link>),
+}
+
+impl Connection {
+    /// Speaks the protocol that the connector has negotiated, or that was chosen beforehand.
+    pub(super) async fn handshake(
+        transport: BoxConnection,
+        permit: Permit,
+        place: Place,
+        config: HttpConfig,
+    ) -> Result<Self> {
+        let connected = transport.connected();
+        let mut extras = http::Extensions::new();
+        connected.get_extras(&mut extras);
+        let remote_addr = extras.get::<HttpInfo>().map(HttpInfo::remote_addr);
+        let is_http2 = match (config.protocols, connected.is_negotiated_h2()) {
+            (Protocols::Http1Only, true) => {
+                return Err(Error::new(ErrorKind::Connect).with_message(
+                    "the connector has negotiated HTTP/2, but the session speaks only HTTP/1",
+                ));
+            }
+            (Protocols::Http2Only, _) => true,
+            (Protocols::Http1Only | Protocols::Negotiated, negotiated) => negotiated,
+        };
+        if is_http2 {
+            let http2 = Http2::handshake(transport, permit, place, remote_addr, &config.http2);
+            return http2.await.map(Self::Http2);
+        }
+        let http1 = Http1::handshake(
+            transport,
+            permit,
+            place,
+            remote_addr,
+            config.http1_max_buf_size,
+        );
+        http1.await.map(Self::Http1)
+    }
+
+    /// Says goodbye to a connection that no exchange uses. Never waits.
+    pub(super) fn shut_down(self) {
+        match self {
+            Self::Http1(connection) => connection.shut_down(),
+            Self::Http2(connection) => connection.shut_down(),
+        }
+    }
+
+    /// Says goodbye and waits until it is said; tasks of its own do it for HTTP/2.
+    pub(super) async fn shut_down_fully(self) {
+        match self {
+            Self::Http1(connection) => connection.shut_down_fully().await,
+            Self::Http2(connection) => connection.leave(),
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn line(&self) -> &Line {
+        match self {
+            Self::Http1(connection) => &connection.link.line,
+            Self::Http2(stream) => stream.line(),
+        }
+    }
+
+    pub(super) fn remote_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Http1(connection) => connection.link.remote_addr,
+            Self::Http2(stream) => stream.remote_addr(),
+        }
+    }
+
+    /// Whether the connection has been in the pool, and so may have died there.
+    pub(super) fn is_pooled(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.pooled,
+            Self::Http2(stream) => stream.is_pooled(),
+        }
+    }
+
+    /// Whether the connection was cut by us.
+    pub(super) fn was_severed(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.link.was_severed(),
+            Self::Http2(stream) => stream.was_severed(),
+        }
+    }
+
+    /// Lets no other request begin on a shared connection. One that is not shared goes with its lane.
+    pub(super) fn retire(&self) {
+        if let Self::Http2(stream) = self {
+            stream.retire();
+        }
+    }
+
+    /// Notes an answer. `true`: the connection had brought one before.
+    pub(super) fn serve(&mut self) -> bool {
+        match self {
+            Self::Http1(connection) => std::mem::replace(&mut connection.served, true),
+            Self::Http2(stream) => stream.serve(),
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn sever(&self) {
+        match self {
+            Self::Http1(link) => link.sever(),
+            Self::Http2(link) => link.sever(),
+        }
+    }
+}

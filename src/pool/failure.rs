@@ -1,0 +1,77 @@
+//! Why a request got no answer from its connection.
+
+use http::Request;
+use hyper::client::conn::TrySendError;
+
+use super::http2::{is_refused, is_reset};
+use super::shared::Exchange;
+use crate::body::Body;
+use crate::error::{Error, ErrorKind, TimeoutPhase};
+
+/// Why a request got no answer from its connection.
+pub(super) enum Failure {
+    /// Not a byte of it was sent; here it is again.
+    Unsent(Box<Request<Body>>, hyper::Error),
+    /// The server says that it has not begun to work on it (RFC 9113 §8.7).
+    Refused(hyper::Error),
+    /// Some of it may have been.
+    Sent(hyper::Error),
+    TimedOut(TimeoutPhase),
+}
+
+impl Failure {
+    pub(super) fn of(mut error: TrySendError<Request<Body>>) -> Self {
+        let message = error.take_message().map(Box::new);
+        let error = error.into_error();
+        match message {
+            Some(message) => Self::Unsent(message, error),
+            None if is_refused(&error) => Self::Refused(error),
+            None => Self::Sent(error),
+        }
+    }
+
+    /// Whether the connection is of no more use, not only this exchange.
+    pub(super) fn ends_connection(&self) -> bool {
+        match self {
+            Self::Unsent(..) => true,
+            Self::Refused(error) | Self::Sent(error) => !is_reset(error) && !is_body_failure(error),
+            Self::TimedOut(_) => false,
+        }
+    }
+}
+
+/// Whether a connection that had idled too long can have caused this.
+pub(super) fn is_stale(error: &hyper::Error) -> bool {
+    !error.is_parse() && !is_reset(error) && !is_body_failure(error)
+}
+
+/// Whether the request's own body failed.
+fn is_body_failure(error: &hyper::Error) -> bool {
+    error.is_user()
+        && std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Error>)
+}
+
+impl Exchange {
+    /// What the caller is told.
+    pub(super) fn explain(&self, failure: Failure) -> Error {
+        let (error, sent) = match failure {
+            Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
+            Failure::Unsent(_, error) | Failure::Refused(error) => (error, false),
+            Failure::Sent(error) => (error, true),
+        };
+        let explained = if self.lane().was_severed() {
+            Error::closed("the session was closed before the response's head came")
+        } else if error.is_parse() {
+            Error::new(ErrorKind::Protocol)
+                .with_message("the peer's answer is not HTTP")
+                .with_source(error)
+        } else if is_body_failure(&error) {
+            Error::new(ErrorKind::Body).with_source(error)
+        } else {
+            Error::new(ErrorKind::Protocol)
+                .with_message("the peer broke off before it answered")
+                .with_source(error)
+        };
+        explained.or_sent(sent)
+    }
+}

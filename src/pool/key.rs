@@ -1,0 +1,53 @@
+//! What makes two connections interchangeable.
+
+use std::hash::{Hash, Hasher};
+
+use hashbrown::Equivalent;
+
+/// A pool key, as a request has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) https: bool,
+    /// Host and port, as the URL has them: lower-case, the scheme's default port left out.
+    pub(super) authority: &'a str,
+}
+
+/// The same, kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OwnedKey {
+    https: bool,
+    authority: Box<str>,
+}
+
+impl Key<'_> {
+    pub(super) fn to_owned(self) -> OwnedKey {
+        OwnedKey {
+            https: self.https,
+            authority: self.authority.into(),
+        }
+    }
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.https.hash(state);
+        self.authority.hash(state);
+    }
+}
+
+impl Hash for OwnedKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { https, authority } = self;
+        Key {
+            https: *https,
+            authority,
+        }
+        .hash(state);
+    }
+}
+
+impl Equivalent<OwnedKey> for Key<'_> {
+    fn equivalent(&self, other: &OwnedKey) -> bool {
+        self.https == other.https && *self.authority == *other.authority
+    }
+}

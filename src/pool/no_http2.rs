@@ -1,0 +1,129 @@
+//! What stands in for HTTP/2 in a build without it: types of which there is never a value.
+
+use std::convert::Infallible;
+use std::future::Pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use super::line::Line;
+use super::permit::{Permit, Stamp};
+use super::place::Place;
+use super::timer::Timer;
+use crate::body::Body;
+use crate::config::Http2Config;
+use crate::connect::BoxConnection;
+use crate::error::{Error, ErrorKind, Result};
+
+#[derive(Debug)]
+pub(super) struct Http2(Infallible);
+
+#[derive(Debug)]
+pub(super) struct Link(Infallible);
+
+#[derive(Debug)]
+pub(super) struct Stream(Infallible);
+
+impl Http2 {
+    pub(super) async fn handshake(
+        _: BoxConnection,
+        _: Permit,
+        _: Place,
+        _: Option<SocketAddr>,
+        _: &Http2Config,
+    ) -> Result<Self> {
+        Err(Error::new(ErrorKind::Connect).with_message(
+            "the connector has negotiated HTTP/2, for which the feature `http2` is needed",
+        ))
+    }
+
+    pub(super) fn link(&self) -> &Arc<Link> {
+        match self.0 {}
+    }
+
+    pub(super) fn stream(&self, _: Line, _: usize, _: bool) -> Stream {
+        match self.0 {}
+    }
+
+    pub(super) fn keep_streams(&mut self) {
+        match self.0 {}
+    }
+
+    pub(super) fn leave(self) {
+        match self.0 {}
+    }
+
+    pub(super) fn shut_down(self) {
+        match self.0 {}
+    }
+}
+
+impl Link {
+    pub(super) fn stamp(&self) -> Stamp {
+        match self.0 {}
+    }
+
+    pub(super) fn origin(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub(super) fn timer(&self) -> &Arc<Timer> {
+        match self.0 {}
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn sever(&self) {
+        match self.0 {}
+    }
+}
+
+impl Stream {
+    pub(super) fn send(
+        &mut self,
+        _: Request<Body>,
+    ) -> Pending<Result<Response<Incoming>, TrySendError<Request<Body>>>> {
+        match self.0 {}
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        match self.0 {}
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn remote_addr(&self) -> Option<SocketAddr> {
+        match self.0 {}
+    }
+
+    pub(super) fn was_severed(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn retire(&self) {
+        match self.0 {}
+    }
+
+    pub(super) fn serve(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+pub(super) fn is_refused(_: &hyper::Error) -> bool {
+    false
+}
+
+pub(super) fn is_reset(_: &hyper::Error) -> bool {
+    false
+}

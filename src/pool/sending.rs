@@ -1,0 +1,38 @@
+//! How far a request's body has come.
+
+use std::sync::Arc;
+
+use crate::body::{Body, LARGE, Progress};
+
+/// Whether the request may still be on its way when the response's head is there.
+pub(super) enum Sending {
+    Small,
+    Large,
+    Stream(Arc<Progress>),
+}
+
+impl Sending {
+    pub(super) fn of(body: &Body) -> Self {
+        match body.progress() {
+            Some(progress) => Self::Stream(progress),
+            None if body.length() > Some(LARGE) => Self::Large,
+            None => Self::Small,
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        match self {
+            Self::Small => false,
+            Self::Large => true,
+            Self::Stream(progress) => !progress.is_taken(),
+        }
+    }
+
+    /// How many parts have been taken.
+    pub(super) fn parts(&self) -> usize {
+        match self {
+            Self::Small | Self::Large => 0,
+            Self::Stream(progress) => progress.parts(),
+        }
+    }
+}

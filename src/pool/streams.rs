@@ -1,0 +1,198 @@
+//! The books of HTTP/2 connections: who has a stream, and who gets the next one.
+
+use std::sync::Arc;
+
+use slab::Slab;
+use tokio::runtime;
+
+use super::age::Age;
+use super::connection::{Connection, Lane};
+use super::entry::{Aftermath, EntryKind, Grant, Protocol, Shared};
+use super::http2::{Http2, Stream};
+use super::line::Line;
+use super::permit::{Books, Stamp};
+use super::state::{Gate, State};
+
+impl State {
+    /// A stream of a connection that has room for one; connections past their age go to `leaving`.
+    pub(super) fn take_stream(
+        &mut self,
+        origin: usize,
+        runtime: runtime::Id,
+        now: u64,
+        leaving: &mut Vec<Connection>,
+    ) -> Option<Stream> {
+        let mut place = 0;
+        while let Some(&id) = self.origins[origin].shared.get(place) {
+            let own = self.entries[id].runtime == runtime;
+            match self.shared(id) {
+                Some(shared) if own && shared.has_room() => {
+                    let expired = shared.is_idle() && shared.until <= now;
+                    if !expired && shared.age.idles_until(now).is_some() {
+                        return self.begin_stream(id, true);
+                    }
+                    leaving.extend(self.withdraw(id));
+                }
+                _ => place += 1,
+            }
+        }
+        None
+    }
+
+    /// Enters a connection that has been made, with its first stream if its maker wants one.
+    pub(super) fn opened_shared(
+        &mut self,
+        connection: Http2,
+        age: Age,
+        wanted: bool,
+        now: u64,
+        aftermath: &mut Aftermath,
+    ) -> (Option<Stream>, EntryKind) {
+        let link = Arc::clone(connection.link());
+        let (id, origin) = (link.stamp().id, link.origin());
+        let is_over = link.is_over();
+        let shared = Shared {
+            link,
+            connection: Some(connection),
+            streams: Slab::new(),
+            age,
+            since: now,
+            until: now,
+        };
+        let before = self.opened(id, EntryKind::Shared(shared));
+        self.origins[origin].protocol = Protocol::Http2;
+        self.origins[origin].shared.push(id);
+        self.idle += 1;
+        let stream = wanted.then(|| self.begin_stream(id, false)).flatten();
+        if is_over {
+            aftermath.leaving.extend(self.withdraw(id));
+        }
+        self.share_out(id, now, aftermath);
+        (stream, before)
+    }
+
+    fn shared(&mut self, id: usize) -> Option<&mut Shared> {
+        match &mut self.entries.get_mut(id)?.kind {
+            EntryKind::Shared(shared) => Some(shared),
+            _ => None,
+        }
+    }
+
+    /// The connection of that stamp, if it is still open.
+    fn shared_of(&mut self, of: Stamp) -> Option<&mut Shared> {
+        self.shared(of.id)
+            .filter(|shared| shared.link.stamp() == of)
+    }
+
+    fn begin_stream(&mut self, id: usize, pooled: bool) -> Option<Stream> {
+        let shared = self.shared(id)?;
+        let connection = shared.connection.as_ref()?;
+        let was_idle = shared.streams.is_empty();
+        let line = Line::new(Arc::clone(shared.link.timer()));
+        let place = shared.streams.insert(Arc::clone(&line.signal));
+        let stream = connection.stream(line, place, pooled);
+        shared.age.count();
+        self.idle -= usize::from(was_idle);
+        Some(stream)
+    }
+
+    pub(super) fn end_stream(&mut self, of: Stamp, place: usize, now: u64) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        let Some(shared) = self.shared_of(of) else {
+            return aftermath;
+        };
+        shared.streams.try_remove(place);
+        if shared.is_idle() {
+            shared.since = now;
+            self.idle += 1;
+        }
+        self.share_out(of.id, now, &mut aftermath);
+        aftermath
+    }
+
+    /// Gives the room of a connection to those who wait for it, in the order of the queue; one that
+    /// nobody wants idles or makes way.
+    pub(super) fn share_out(&mut self, id: usize, now: u64, aftermath: &mut Aftermath) {
+        let Some(entry) = self.entries.get(id) else {
+            return;
+        };
+        let (origin, runtime) = (entry.origin, entry.runtime);
+        loop {
+            let Some(shared) = self.shared(id) else {
+                return;
+            };
+            if shared.connection.is_none() {
+                return;
+            }
+            let Some(until) = shared.age.idles_until(now) else {
+                aftermath.leaving.extend(self.withdraw(id));
+                return;
+            };
+            if !shared.has_room() && !shared.is_idle() {
+                return;
+            }
+            shared.until = until;
+            let (is_idle, has_room) = (shared.is_idle(), shared.has_room());
+            let next = self.waiters.iter().find_map(|(&ticket, waiter)| {
+                if has_room && waiter.takes_stream(origin, runtime) {
+                    return Some(Some(ticket));
+                }
+                (is_idle && self.is_helped_by(waiter, origin)).then_some(None)
+            });
+            match next {
+                Some(Some(ticket)) => {
+                    let Some(stream) = self.begin_stream(id, true) else {
+                        return;
+                    };
+                    if let Some(waiter) = self.waiters.get_mut(&ticket) {
+                        waiter.serve(Grant::Lane(Lane::Http2(stream)), aftermath);
+                    }
+                }
+                None if !is_idle => return,
+                None if self.gate == Gate::Open => {
+                    let timer = self
+                        .shared(id)
+                        .map(|shared| Arc::clone(shared.link.timer()));
+                    aftermath.watch = timer.zip(Some(until));
+                    return;
+                }
+                Some(None) | None => {
+                    aftermath.leaving.extend(self.withdraw(id));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes the pool's handle to a connection, so that no new stream begins on it.
+    pub(super) fn withdraw(&mut self, id: usize) -> Option<Connection> {
+        let shared = self.shared(id)?;
+        let mut connection = shared.connection.take()?;
+        if shared.streams.is_empty() {
+            self.idle -= 1;
+        } else {
+            connection.keep_streams();
+        }
+        let origin = self.entries[id].origin;
+        self.origins[origin].shared.retain(|own| *own != id);
+        Some(Connection::Http2(connection))
+    }
+
+    /// The same by the connection's stamp; those who waited for its streams may make another.
+    pub(super) fn retire(&mut self, which: Stamp, books: &Arc<dyn Books>) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        if self.shared_of(which).is_some() {
+            aftermath.leaving.extend(self.withdraw(which.id));
+            aftermath.wakers = self.pass_on_all(books);
+        }
+        aftermath
+    }
+
+    pub(super) fn limit_streams(&mut self, of: Stamp, now: u64) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        if self.shared_of(of).is_some() {
+            self.share_out(of.id, now, &mut aftermath);
+        }
+        aftermath
+    }
+}

@@ -1,0 +1,652 @@
+//! HTTP/2: one connection for many requests, and what becomes of them when it ends.
+#![cfg(feature = "http2")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{join_all, pending};
+use futures::{StreamExt, stream};
+use hyper_session::{Body, ErrorKind, Method, Session, SessionBuilder, Version};
+use support::accounts::{Accounts, AliveTasks, assert_accounts};
+use support::books::{assert_books, reach};
+use support::http2::{Call, Http2Server, Manner, Then};
+use support::server::{Server, text};
+use support::tls::ca_pem;
+use tokio::sync::Semaphore;
+
+fn builder() -> SessionBuilder {
+    Session::builder().http2_prior_knowledge()
+}
+
+async fn session() -> Session {
+    builder().open().await.expect("a session opens")
+}
+
+/// Answers with the path, once it may.
+fn gated(gate: &Arc<Semaphore>) -> impl AsyncFn(Call) -> Then + Send + use<> {
+    let gate = Arc::clone(gate);
+    async move |call: Call| {
+        let permit = gate.acquire().await;
+        permit.expect("the gate is never closed").forget();
+        let path = call.request.uri().path().to_owned();
+        call.text(path)
+    }
+}
+
+async fn echo(mut call: Call) -> Then {
+    let body = call.body().await;
+    call.text(body)
+}
+
+async fn get(session: &Session, url: String) -> hyper_session::Result<String> {
+    session.get(url).send().await?.text().await
+}
+
+const IDLE: Accounts = Accounts {
+    open: 1,
+    idle: 1,
+    in_use: 0,
+    connecting: 0,
+    waiting: 0,
+    exchanges: 0,
+};
+
+/// So many requests on one connection.
+fn sharing(requests: usize) -> Accounts {
+    Accounts {
+        open: 1,
+        in_use: 1,
+        exchanges: requests,
+        ..Accounts::NONE
+    }
+}
+
+#[tokio::test]
+async fn requests_by_prior_knowledge_share_one_connection_which_close_ends() {
+    let tasks = AliveTasks::now();
+    let server = Http2Server::start(Manner::default(), echo);
+    let session = session().await;
+    for n in 0..3_u64 {
+        let answer = session.post(server.url("/")).body("hello").send().await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.version(), Version::HTTP_2);
+        assert_eq!(answer.remote_addr(), Some(server.addr()));
+        assert_eq!(answer.text().await.unwrap(), "hello");
+        assert_books(&session, IDLE, 1, n);
+    }
+    let report = session.close().await;
+    assert_accounts(&report.stats, Accounts::NONE);
+    assert_eq!(report.severed, 0);
+    server.wait_live(0).await;
+    tasks.assert_back().await;
+}
+
+#[tokio::test]
+async fn a_hundred_cold_requests_over_tls_make_one_handshake() {
+    let server = Http2Server::start_tls(Manner::default(), async |call| {
+        let path = call.request.uri().path().to_owned();
+        call.text(path)
+    });
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.open().await.unwrap();
+    let answers = (0..100).map(|n| get(&session, server.url(&format!("/{n}"))));
+    for (n, answer) in join_all(answers).await.into_iter().enumerate() {
+        assert_eq!(answer.unwrap(), format!("/{n}"));
+    }
+    assert_eq!((server.accepted(), server.handshakes()), (1, 1));
+    assert_books(&session, IDLE, 1, 99);
+    session.close().await;
+    server.wait_live(0).await;
+}
+
+#[tokio::test]
+async fn an_origin_without_http2_is_asked_once_and_then_given_its_connections() {
+    let arrived = Arc::new(Semaphore::new(0));
+    let gate = Arc::clone(&arrived);
+    let server = Server::start_tls(async move |_| {
+        gate.acquire().await.unwrap().forget();
+        text("one")
+    });
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.pool_max_connections(4).open().await.unwrap();
+    let answers = join_all((0..12).map(|_| get(&session, server.url("/"))));
+    let answering = async {
+        server.wait_requests(4).await;
+        arrived.add_permits(12);
+    };
+    let (answers, ()) = futures::join!(answers, answering);
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == "one"));
+    assert_eq!(server.accepted(), 4);
+    assert_accounts(&session.stats(), Accounts::idle(4));
+}
+
+#[tokio::test]
+async fn http1_only_offers_nothing_else() {
+    let server = Http2Server::start_tls(Manner::default(), echo);
+    let session = Session::builder().tls_root_pem(ca_pem()).http1_only();
+    let session = session.open().await.unwrap();
+    // The peer knows nothing but HTTP/2.
+    let error = session.get(server.url("/")).send().await.unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::Status, "{error:?}");
+    assert_eq!(server.requests(), 0);
+
+    let server = Server::start_tls(async |_| text("one"));
+    let answer = session.get(server.url("/")).send().await.unwrap();
+    assert_eq!(answer.version(), Version::HTTP_11);
+}
+
+#[tokio::test]
+async fn the_peers_limit_of_streams_is_kept_by_queueing() {
+    let gate = Arc::new(Semaphore::new(0));
+    let manner = Manner {
+        max_streams: Some(3),
+    };
+    let server = Http2Server::start(manner, gated(&gate));
+    let session = session().await;
+    let answers = join_all((0..20).map(|n| get(&session, server.url(&format!("/{n}")))));
+    let opening = async {
+        server.wait_requests(3).await;
+        let busy = Accounts {
+            waiting: 17,
+            ..sharing(20)
+        };
+        reach(&session, busy).await;
+        gate.add_permits(20);
+    };
+    let (answers, ()) = futures::join!(answers, opening);
+    for (n, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.unwrap(), format!("/{n}"));
+    }
+    assert_eq!((server.accepted(), server.peak()), (1, 3));
+    assert_books(&session, IDLE, 1, 19);
+}
+
+#[tokio::test]
+async fn more_connections_are_made_when_streams_run_out_if_that_is_allowed() {
+    let gate = Arc::new(Semaphore::new(0));
+    let manner = Manner {
+        max_streams: Some(3),
+    };
+    let server = Http2Server::start(manner, gated(&gate));
+    let session = builder().http2_max_connections_per_origin(2);
+    let session = session.open().await.unwrap();
+    let answers = join_all((0..20).map(|n| get(&session, server.url(&format!("/{n}")))));
+    let opening = async {
+        server.wait_requests(6).await;
+        gate.add_permits(20);
+    };
+    let (answers, ()) = futures::join!(answers, opening);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!((server.accepted(), server.peak()), (2, 3));
+    assert_accounts(&session.stats(), Accounts::idle(2));
+}
+
+#[tokio::test]
+async fn a_peer_that_says_goodbye_again_and_again_loses_no_request_and_sees_none_twice() {
+    let seen = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+    let book = Arc::clone(&seen);
+    let server = Http2Server::start(Manner::default(), async move |mut call| {
+        let number = call.number;
+        let body = call.body().await;
+        let name = String::from_utf8(body.to_vec()).unwrap();
+        *book.lock().unwrap().entry(name).or_default() += 1;
+        call.text(body);
+        if number == 9 {
+            Then::GoAway
+        } else {
+            Then::GoOn
+        }
+    });
+    let session = session().await;
+    let sending = |n: usize| {
+        let request = session.post(server.url("/")).body(format!("number {n}"));
+        async move { request.send().await?.text().await }
+    };
+    let answers = stream::iter(0..300)
+        .map(sending)
+        .buffered(16)
+        .collect::<Vec<_>>();
+    for (n, answer) in answers.await.into_iter().enumerate() {
+        assert_eq!(answer.unwrap(), format!("number {n}"));
+    }
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(seen.len(), 300);
+    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+    assert!(server.accepted() > 10, "{}", server.accepted());
+    session.close().await;
+    server.wait_live(0).await;
+}
+
+#[tokio::test]
+async fn a_refused_post_is_sent_again_and_a_refused_stream_is_the_callers_to_send_again() {
+    let server = Http2Server::start(Manner::default(), async |mut call| {
+        if call.number % 2 == 0 {
+            return call.refuse();
+        }
+        let body = call.body().await;
+        call.text(body)
+    });
+    let session = session().await;
+    let answer = session.post(server.url("/")).body("once").send().await;
+    assert_eq!(answer.unwrap().text().await.unwrap(), "once");
+    assert_eq!(server.requests(), 2);
+
+    let parts = stream::iter([Ok::<_, std::io::Error>(Bytes::from("part"))]);
+    let body = Body::wrap_stream(parts);
+    let error = session.post(server.url("/")).body(body).send().await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
+    assert!(error.is_retryable(), "{error:?}");
+    assert_books(&session, IDLE, 1, 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_refuses_for_ever_is_given_up() {
+    let server = Http2Server::start(Manner::default(), async |call| call.refuse());
+    let session = session().await;
+    let error = session.get(server.url("/")).send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
+    assert_eq!(server.requests(), 6);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_under_requests_fails_those_that_may_not_be_repeated() {
+    let broken = Arc::new(Mutex::new(false));
+    let server = Http2Server::start(Manner::default(), async move |call| {
+        let first = !std::mem::replace(&mut *broken.lock().unwrap(), call.number == 1);
+        if call.number == 1 && first {
+            return Then::Break;
+        }
+        call.text("fine")
+    });
+    let session = session().await;
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+    // A GET of the same sort is sent once more.
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+    assert_eq!(server.accepted(), 2);
+    assert_accounts(&session.stats(), IDLE);
+
+    let server = Http2Server::start(Manner::default(), async |call| {
+        if call.number == 1 {
+            return Then::Break;
+        }
+        call.text("fine")
+    });
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+    let error = session.post(server.url("/")).body("x").send().await;
+    let error = error.unwrap_err();
+    assert!(error.was_sent(), "{error:?}");
+    assert_eq!((server.accepted(), server.requests()), (1, 2));
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+}
+
+#[tokio::test]
+async fn a_dropped_request_resets_its_stream_and_no_other() {
+    let gate = Arc::new(Semaphore::new(0));
+    let ended = Arc::new(Semaphore::new(0));
+    let (held, reset) = (Arc::clone(&gate), Arc::clone(&ended));
+    let server = Http2Server::start(Manner::default(), async move |mut call| {
+        if call.request.uri().path() == "/dropped" {
+            std::future::poll_fn(|cx| call.answer.poll_reset(cx))
+                .await
+                .unwrap();
+            reset.add_permits(1);
+            return Then::GoOn;
+        }
+        held.acquire().await.unwrap().forget();
+        call.text("kept")
+    });
+    let session = session().await;
+    let other = tokio::spawn({
+        let (session, url) = (session.clone(), server.url("/kept"));
+        async move { get(&session, url).await }
+    });
+    server.wait_requests(1).await;
+    let mut dropped = Box::pin(session.get(server.url("/dropped")).send());
+    assert!(futures::poll!(&mut dropped).is_pending());
+    let waiting = async {
+        server.wait_requests(2).await;
+    };
+    futures::future::select(&mut dropped, Box::pin(waiting)).await;
+    assert_accounts(&session.stats(), sharing(2));
+    drop(dropped);
+    assert_accounts(&session.stats(), sharing(1));
+    ended.acquire().await.unwrap().forget();
+    gate.add_permits(1);
+    assert_eq!(other.await.unwrap().unwrap(), "kept");
+    assert_books(&session, IDLE, 1, 0);
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_body_resets_its_stream_and_the_connection_goes_on() {
+    let ended = Arc::new(Semaphore::new(0));
+    let reset = Arc::clone(&ended);
+    let server = Http2Server::start(Manner::default(), async move |mut call| {
+        if call.number > 0 {
+            return call.text("next");
+        }
+        let mut body = call
+            .answer
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        body.send_data(Bytes::from("part"), false).unwrap();
+        std::future::poll_fn(|cx| body.poll_reset(cx))
+            .await
+            .unwrap();
+        reset.add_permits(1);
+        Then::GoOn
+    });
+    let session = session().await;
+    let mut answer = session.get(server.url("/")).send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "part");
+    assert_accounts(&session.stats(), sharing(1));
+    drop(answer);
+    assert_accounts(&session.stats(), IDLE);
+    ended.acquire().await.unwrap().forget();
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "next");
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_the_peer_resets_is_truncated_and_the_connection_goes_on() {
+    let server = Http2Server::start(Manner::default(), async move |mut call| {
+        if call.number > 0 {
+            return call.text("next");
+        }
+        let answer = http::Response::new(());
+        let mut body = call.answer.send_response(answer, false).unwrap();
+        body.send_data(Bytes::from("part"), false).unwrap();
+        body.send_reset(h2::Reason::INTERNAL_ERROR);
+        Then::GoOn
+    });
+    let session = session().await;
+    let answer = session.get(server.url("/")).send().await;
+    let error = match answer {
+        Ok(answer) => answer.bytes().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(error.was_sent(), "{error:?}");
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "next");
+    assert_books(&session, IDLE, 1, session.stats().reused);
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn uploads_of_bytes_and_of_streams_arrive_whole() {
+    let server = Http2Server::start(Manner::default(), echo);
+    let session = session().await;
+    let large = Bytes::from(vec![7; 3 * 1024 * 1024]);
+    let answer = session
+        .put(server.url("/"))
+        .body(large.clone())
+        .send()
+        .await;
+    let echoed = answer.unwrap().bytes().await.unwrap();
+    assert!(echoed == large);
+    let parts = stream::repeat(Bytes::from(vec![1; 10_000])).take(100);
+    let body = Body::wrap_stream(parts.map(Ok::<_, std::io::Error>));
+    let answer = session.put(server.url("/")).body(body).send().await;
+    let echoed = answer.unwrap().bytes().await.unwrap();
+    assert_eq!(echoed.len(), 1_000_000);
+    assert_books(&session, IDLE, 1, 1);
+}
+
+#[tokio::test]
+async fn time_limits_end_a_stream_and_not_the_connection() {
+    let server = Http2Server::start(Manner::default(), async |mut call| {
+        match call.request.uri().path() {
+            "/head" => pending().await,
+            "/body" => {
+                let answer = http::Response::new(());
+                let _body = call.answer.send_response(answer, false).unwrap();
+                pending().await
+            }
+            _ => call.text("fine"),
+        }
+    });
+    let session = session().await;
+    let short = Duration::from_millis(50);
+    let late = session.get(server.url("/head")).timeout(short).send().await;
+    assert!(late.unwrap_err().is_timeout());
+    let late = session.get(server.url("/body")).timeout(short);
+    let late = async { late.send().await?.bytes().await }.await;
+    assert!(late.unwrap_err().is_timeout());
+    assert_accounts(&session.stats(), IDLE);
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn the_name_of_the_host_goes_where_http2_has_it() {
+    let server = Http2Server::start(Manner::default(), async |call| {
+        assert!(call.request.headers().get("host").is_none());
+        assert!(call.request.headers().get("transfer-encoding").is_none());
+        let authority = call.request.uri().authority().unwrap().to_string();
+        call.text(authority)
+    });
+    let session = session().await;
+    let own = server.url("/").replace("http://", "").replace('/', "");
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), own);
+    let named = session.get(server.url("/")).header("host", "other.example");
+    let named = named.send().await.unwrap().text().await.unwrap();
+    assert_eq!(named, "other.example");
+}
+
+#[tokio::test]
+async fn close_waits_for_streams_and_its_deadline_cuts_them() {
+    let gate = Arc::new(Semaphore::new(0));
+    let server = Http2Server::start(Manner::default(), gated(&gate));
+    let session = session().await;
+    let running: Vec<_> = (0..5)
+        .map(|n| {
+            let (session, url) = (session.clone(), server.url(&format!("/{n}")));
+            tokio::spawn(async move { get(&session, url).await })
+        })
+        .collect();
+    server.wait_requests(5).await;
+    let closing = session.close();
+    let mut closing = Box::pin(closing);
+    assert!(futures::poll!(&mut closing).is_pending());
+    gate.add_permits(5);
+    let report = closing.await;
+    assert_eq!((report.severed, report.stats.open), (0, 0));
+    for (n, answer) in join_all(running).await.into_iter().enumerate() {
+        assert_eq!(answer.unwrap().unwrap(), format!("/{n}"));
+    }
+    server.wait_live(0).await;
+
+    let session = self::session().await;
+    let answers = (0..5).map(|_| get(&session, server.url("/")));
+    let cutting = async {
+        server.wait_requests(10).await;
+        let report = session.close_within(Duration::ZERO).await;
+        assert_eq!((report.severed, report.stats.open), (1, 0));
+        assert_eq!(session.stats().open, 0);
+    };
+    let (answers, ()) = futures::join!(join_all(answers), cutting);
+    for answer in answers {
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+    }
+    server.wait_live(0).await;
+}
+
+#[tokio::test]
+async fn the_last_handle_closes_the_connection_when_its_body_has_been_read() {
+    let tasks = AliveTasks::now();
+    let server = Http2Server::start(Manner::default(), echo);
+    let session = session().await;
+    let large = Bytes::from(vec![7; 300 * 1024]);
+    let answer = session
+        .put(server.url("/"))
+        .body(large.clone())
+        .send()
+        .await;
+    let answer = answer.unwrap();
+    drop(session);
+    assert!(answer.bytes().await.unwrap() == large);
+    server.wait_live(0).await;
+    tasks.assert_back().await;
+
+    let session = self::session().await;
+    get(&session, server.url("/")).await.unwrap();
+    drop(session);
+    server.wait_live(0).await;
+    tasks.assert_back().await;
+}
+
+#[tokio::test]
+async fn ages_and_close_idle_end_a_connection() {
+    let server = Http2Server::start(Manner::default(), echo);
+    let session = builder().pool_max_requests(2).open().await.unwrap();
+    for _ in 0..4 {
+        get(&session, server.url("/")).await.unwrap();
+    }
+    assert_eq!(server.accepted(), 2);
+    assert_accounts(&session.stats(), Accounts::NONE);
+
+    let session = builder().pool_idle_timeout(Duration::from_millis(200));
+    let session = session.open().await.unwrap();
+    get(&session, server.url("/")).await.unwrap();
+    assert_accounts(&session.stats(), IDLE);
+    server.wait_live(0).await;
+    reach(&session, Accounts::NONE).await;
+    get(&session, server.url("/")).await.unwrap();
+    session.close_idle();
+    assert_accounts(&session.stats(), Accounts::NONE);
+    server.wait_live(0).await;
+    assert_eq!(server.clean_closes(), 4);
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_way_for_another_origin() {
+    let one = Http2Server::start(Manner::default(), echo);
+    let other = Http2Server::start(Manner::default(), echo);
+    let session = builder().pool_max_connections(1).open().await.unwrap();
+    for _ in 0..3 {
+        get(&session, one.url("/")).await.unwrap();
+        get(&session, other.url("/")).await.unwrap();
+        assert_accounts(&session.stats(), IDLE);
+    }
+    assert_eq!((one.accepted(), other.accepted()), (3, 3));
+    // With a goodbye each.
+    drop(session);
+    one.wait_live(0).await;
+    other.wait_live(0).await;
+    assert_eq!((one.clean_closes(), other.clean_closes()), (3, 3));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_that_could_not_be_made() {
+    let gone = Http2Server::start(Manner::default(), echo);
+    let url = gone.url("/");
+    gone.refuse_new().await;
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.open().await.unwrap();
+    let url = url.replace("http:", "https:");
+    let answers = join_all((0..20).map(|_| get(&session, url.clone()))).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Connect);
+    }
+    assert_accounts(&session.stats(), Accounts::NONE);
+}
+
+#[tokio::test]
+async fn the_next_in_the_queue_asks_when_the_first_is_dropped() {
+    let server = Http2Server::start_tls(Manner::default(), echo);
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.open().await.unwrap();
+    let mut first = Box::pin(session.get(server.url("/")).send());
+    assert!(futures::poll!(&mut first).is_pending());
+    let mut others = Box::pin(join_all((0..10).map(|_| get(&session, server.url("/")))));
+    assert!(futures::poll!(&mut others).is_pending());
+    assert_eq!(
+        (session.stats().connecting, session.stats().waiting),
+        (1, 11)
+    );
+    drop(first);
+    assert_eq!(
+        (session.stats().connecting, session.stats().waiting),
+        (1, 10)
+    );
+    assert!(others.await.iter().all(Result::is_ok));
+    assert_accounts(&session.stats(), IDLE);
+}
+
+#[test]
+fn each_runtime_has_its_own_connection_and_outlives_the_others() {
+    let server = Http2Server::start(Manner::default(), echo);
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let session = first.block_on(session());
+    first.block_on(get(&session, server.url("/"))).unwrap();
+    let second = runtime();
+    second.block_on(get(&session, server.url("/"))).unwrap();
+    assert_eq!(server.accepted(), 2);
+    drop(first);
+    second.block_on(server.wait_live(1));
+    second.block_on(get(&session, server.url("/"))).unwrap();
+    assert_eq!(session.stats().open, 1);
+    drop(second);
+    let third = runtime();
+    third.block_on(get(&session, server.url("/"))).unwrap();
+    let report = third.block_on(session.close());
+    assert_eq!((report.stats.opened, report.stats.open), (3, 0));
+}
+
+#[test]
+fn a_close_elsewhere_cuts_the_streams_of_a_runtime_that_is_not_run() {
+    let server = Http2Server::start(Manner::default(), async |_| pending().await);
+    let parked = tokio::runtime::Builder::new_current_thread();
+    let parked = { parked }.enable_all().build().unwrap();
+    let session = parked.block_on(session());
+    let mut waiting = Box::pin(get(&session, server.url("/")));
+    parked.block_on(async {
+        let seen = Box::pin(server.wait_requests(1));
+        futures::future::select(&mut waiting, seen).await;
+    });
+    let other = tokio::runtime::Runtime::new().unwrap();
+    let report = other.block_on(session.close_within(Duration::from_millis(10)));
+    assert_eq!((report.severed, report.stats.open), (1, 0));
+    other.block_on(server.wait_live(0));
+    let error = parked.block_on(waiting).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_pings_is_left() {
+    let peer = support::raw::RawPeer::start(async |connection, _| {
+        // Settings, and then silence.
+        connection.write(b"\0\0\0\x04\0\0\0\0\0").await;
+        connection.wait_eof().await;
+    });
+    let session = builder()
+        .http2_keep_alive_interval(Duration::from_millis(50))
+        .http2_keep_alive_timeout(Duration::from_millis(50));
+    let session = session.open().await.unwrap();
+    let error = session.request(Method::GET, peer.url("/")).send().await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
+    assert_accounts(&session.stats(), Accounts::NONE);
+}
+
+#[tokio::test]
+async fn settings_that_the_protocol_forbids_are_refused() {
+    for builder in [
+        builder().http2_max_connections_per_origin(0),
+        builder().http2_initial_stream_window_size(0),
+        builder().http2_initial_stream_window_size(1 << 31),
+        builder().http2_initial_connection_window_size(1000),
+        builder().http2_max_frame_size(1000),
+        builder().http2_max_frame_size(1 << 24),
+    ] {
+        let error = builder.open().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Builder);
+        assert!(error.to_string().contains("http2_"), "{error}");
+    }
+}
