@@ -142,7 +142,8 @@ impl Response {
     /// # Errors
     ///
     /// [`ErrorKind::BodyTruncated`], [`ErrorKind::Protocol`], [`ErrorKind::Timeout`] or
-    /// [`ErrorKind::Closed`]; the connection is closed then.
+    /// [`ErrorKind::Closed`]; [`ErrorKind::Body`] if the request was still being sent, and its own
+    /// body failed. The connection is closed then.
     ///
     /// # Cancel safety
     ///

@@ -134,7 +134,7 @@ mod the_limit {
             assert_eq!(numbers.peak, limit, "{numbers:?}");
             // Connects that lost their race and drains may still be at it.
             let settled = async {
-                while session.stats().in_use + session.stats().connecting > 0 {
+                while session.stats().exchanges + session.stats().connecting > 0 {
                     yield_now().await;
                 }
             };
@@ -364,6 +364,63 @@ mod a_connect_that_lost_its_race {
         let third = tokio::spawn(session.get("http://a/").send());
         reach(&session, Accounts::busy(1).and_connecting(1).and_queued(1)).await;
         (session, network, answers, [first, second, third])
+    }
+
+    /// Far from the limit: an idle connection of another origin, one that is being made and whose
+    /// request has got another, and a request that came after.
+    async fn spare(
+        fate: Fate,
+    ) -> (
+        Session,
+        Counting<Fated<Memory>>,
+        Gate,
+        [tokio::task::JoinHandle<Result<Response, Error>>; 2],
+    ) {
+        let answers = Gate::new();
+        let network = Counting::new(Fated::new(held(&answers), move |number| match number {
+            2 => fate.clone(),
+            _ => Fate::Made,
+        }));
+        let session = limited(10, network.clone()).await;
+        assert_eq!(get(&session, "http://b/").await.unwrap(), "/");
+        let first = tokio::spawn(session.get("http://a/held").send());
+        soon(answers.wait_reached(1)).await;
+        let second = tokio::spawn(session.get("http://a/held").send());
+        let connecting = Accounts::busy(1).and_idle(1).and_connecting(1);
+        reach(&session, connecting).await;
+        answers.open();
+        assert_eq!(soon(first).await.unwrap().unwrap().status(), 200);
+        soon(answers.wait_reached(2)).await;
+        let third = tokio::spawn(session.get("http://a/").send());
+        // The same numbers, but it is not the third that connects.
+        reach(&session, connecting).await;
+        assert_eq!(network.numbers().asked, 3);
+        (session, network, answers, [second, third])
+    }
+
+    #[tokio::test]
+    async fn is_counted_on_by_the_next_request_far_from_the_limit_as_well() {
+        let connects = Gate::new();
+        let (session, network, answers, [second, third]) =
+            spare(Fate::Behind(connects.clone())).await;
+        connects.open();
+        assert_eq!(soon(third).await.unwrap().unwrap().status(), 200);
+        assert_books(&session, Accounts::busy(1).and_idle(2), 3, 0);
+        answers.open();
+        assert_eq!(soon(second).await.unwrap().unwrap().status(), 200);
+        assert_books(&session, Accounts::idle(3), 3, 1);
+        assert_eq!(network.numbers().asked, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lets_the_next_request_connect_when_it_fails() {
+        let (session, network, answers, [second, third]) = spare(Fate::Never).await;
+        assert_eq!(third.await.unwrap().unwrap().status(), 200);
+        assert_books(&session, Accounts::busy(1).and_idle(2), 3, 0);
+        answers.open();
+        assert_eq!(second.await.unwrap().unwrap().status(), 200);
+        assert_books(&session, Accounts::idle(3), 3, 1);
+        assert_eq!(network.numbers().asked, 4);
     }
 
     #[tokio::test]

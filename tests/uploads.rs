@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use hyper_session::{Body, Response, Session};
+use hyper_session::{Body, ErrorKind, Response, Session};
 use support::accounts::{Accounts, assert_accounts};
 use support::connectors::{Memory, read_head, write};
 use tokio::io::AsyncReadExt;
@@ -70,6 +70,29 @@ async fn get(session: &Session, url: &'static str) -> tokio::task::JoinHandle<St
     });
     ms(50).await;
     getting
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_fails_when_its_answer_has_begun_is_named_as_what_ended_it() {
+    let network = Memory::scripted(|mut end, _| async move {
+        read_head(&mut end).await;
+        write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npa").await;
+        let _ = end.read_to_end(&mut Vec::new()).await;
+    });
+    let session = open(network).await;
+    let parts = stream::iter([Ok("part"), Err(io::Error::other("the disk is gone"))]);
+    let slowly = parts.then(|part| async {
+        ms(10).await;
+        part
+    });
+    let post = session.post("http://a/").body(Body::wrap_stream(slowly));
+    let error = post.send().await.unwrap().bytes().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Body, "{error:?}");
+    assert!(
+        format!("{error:?}").contains("the disk is gone"),
+        "{error:?}"
+    );
+    assert_accounts(&session.stats(), Accounts::NONE);
 }
 
 #[tokio::test(start_paused = true)]

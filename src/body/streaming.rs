@@ -1,8 +1,8 @@
 //! A body whose bytes come as they are made, and the record of whether they have all been taken.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub(crate) struct Streaming {
 pub(crate) struct Progress {
     taken: AtomicBool,
     parts: AtomicUsize,
+    /// What it failed of. hyper tells only one of those who wait for the exchange.
+    failure: Mutex<Option<Error>>,
 }
 
 impl Streaming {
@@ -111,6 +113,15 @@ impl Progress {
         self.taken.load(Ordering::Acquire)
     }
 
+    /// What the body has failed of.
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        self.failure().take()
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Error>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many parts have been taken so far.
     pub(crate) fn parts(&self) -> usize {
         self.parts.load(Ordering::Relaxed)
@@ -140,9 +151,12 @@ impl HttpBody for Streaming {
             Some(Err(_)) => Ok(()),
             None => this.count(None),
         };
-        let frame = match counted {
-            Ok(()) => frame,
-            Err(error) => Some(Err(error)),
+        let frame = match (counted, frame) {
+            (Ok(()), Some(Err(error))) | (Err(error), _) => {
+                *this.progress.failure() = Some(error);
+                Some(Err(Error::new(ErrorKind::Body)))
+            }
+            (Ok(()), frame) => frame,
         };
         if let Some(Ok(part)) = &frame {
             this.progress.parts.fetch_add(1, Ordering::Relaxed);

@@ -24,10 +24,23 @@ pub(super) struct Origin {
     pub(super) idle: Vec<Idle>,
     /// HTTP/2 connections that take new streams, as places in the registry.
     pub(super) shared: Vec<usize>,
+    pub(super) sides: Vec<Side>,
     /// Permits for this origin: connections live and in the making.
     pub(super) live: usize,
     /// Waiters and permits that refer to this origin.
     pub(super) users: usize,
+}
+
+/// What the requests of one runtime have of an origin.
+#[derive(Debug)]
+pub(super) struct Side {
+    runtime: runtime::Id,
+    /// Requests in the queue that have not been served.
+    pub(super) waiting: usize,
+    /// Connections in the making. Each will serve one of them, whoever began it.
+    pub(super) attempts: usize,
+    /// Connections that take new streams.
+    pub(super) shared: usize,
 }
 
 /// What an origin speaks.
@@ -91,6 +104,7 @@ pub(super) struct Waiter {
     /// Wants no HTTP/1 connection that has carried something already.
     pub(super) fresh: bool,
     pub(super) permitted: bool,
+    pub(super) served: bool,
     pub(super) waker: Option<Waker>,
     pub(super) grant: Option<Grant>,
 }
@@ -113,6 +127,39 @@ pub(super) struct Aftermath {
     pub(super) watch: Option<(Arc<Timer>, u64)>,
 }
 
+impl Origin {
+    /// Changes the numbers of a runtime.
+    pub(super) fn with_side(&mut self, runtime: runtime::Id, change: impl FnOnce(&mut Side)) {
+        let place = self.sides.iter().position(|side| side.runtime == runtime);
+        let place = place.unwrap_or_else(|| {
+            self.sides.push(Side {
+                runtime,
+                waiting: 0,
+                attempts: 0,
+                shared: 0,
+            });
+            self.sides.len() - 1
+        });
+        let side = &mut self.sides[place];
+        change(side);
+        if side.waiting + side.attempts + side.shared == 0 {
+            self.sides.swap_remove(place);
+        }
+    }
+
+    /// Whether a connection more would serve a request of this runtime that no other will: not while
+    /// as many are being made as requests wait, nor while they are to share those that there are.
+    pub(super) fn wants_another(&self, runtime: runtime::Id, most_shared: usize) -> bool {
+        let most = match self.protocol {
+            Protocol::Http1 => usize::MAX,
+            Protocol::Unknown => 1,
+            Protocol::Http2 => most_shared,
+        };
+        let side = self.sides.iter().find(|side| side.runtime == runtime);
+        side.is_some_and(|side| side.attempts < side.waiting && side.attempts + side.shared < most)
+    }
+}
+
 impl Entry {
     /// By what it is cut, once it is open.
     pub(super) fn link(&self) -> Option<Link> {
@@ -125,15 +172,6 @@ impl Entry {
 
     pub(super) fn is_open(&self) -> bool {
         matches!(self.kind, EntryKind::Open(_) | EntryKind::Shared(_))
-    }
-
-    /// Whether it serves others of its origin and runtime as well, or may turn out to.
-    pub(super) fn may_be_shared(&self) -> bool {
-        match &self.kind {
-            EntryKind::Permitted | EntryKind::Connecting(_) => true,
-            EntryKind::Shared(shared) => shared.connection.is_some(),
-            EntryKind::Open(_) => false,
-        }
     }
 
     /// The HTTP/2 connection that has no streams and takes new ones.
@@ -162,24 +200,16 @@ impl Shared {
 }
 
 impl Waiter {
-    /// Whether it wants an HTTP/1 connection of this kind that has come back.
-    pub(super) fn takes(&self, origin: usize, runtime: runtime::Id) -> bool {
-        !self.fresh && self.takes_stream(origin, runtime)
-    }
-
-    pub(super) fn takes_stream(&self, origin: usize, runtime: runtime::Id) -> bool {
+    /// Whether it wants what there is of an origin on a runtime: a connection that has come back, if
+    /// it has been made just now where only such a one will do, or a stream.
+    pub(super) fn takes(&self, origin: usize, runtime: runtime::Id, is_new: bool) -> bool {
         let same = self.origin == origin && self.runtime == runtime;
-        same && matches!(self.grant, None | Some(Grant::Permit(_)))
+        let open = matches!(self.grant, None | Some(Grant::Permit(_)));
+        same && open && !self.served && (is_new || !self.fresh)
     }
 
     pub(super) fn is_waiting_for_a_place(&self) -> bool {
-        !self.permitted && self.grant.is_none()
-    }
-
-    /// Gives it what it waits for. What it had got before and not fetched is left over.
-    pub(super) fn serve(&mut self, grant: Grant, aftermath: &mut Aftermath) {
-        aftermath.unused.extend(self.grant.replace(grant));
-        aftermath.wakers.extend(self.waker.take());
+        !self.permitted && !self.served && self.grant.is_none()
     }
 }
 

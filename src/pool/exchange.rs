@@ -1,7 +1,7 @@
 //! A request on the wire: check out, send, and what to do when the connection turns out to be dead.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -66,7 +66,7 @@ impl Pool {
             let failure = match exchange.send(message, limit, now, &upload).await {
                 Ok(response) => {
                     let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
-                    return Ok(exchange.answered(response, limit, upload.is_running()));
+                    return Ok(exchange.answered(response, limit, upload));
                 }
                 Err(failure) => failure,
             };
@@ -97,7 +97,7 @@ impl Pool {
                     sent = true;
                     matches!(lane, Lane::Http1(_))
                 }
-                (failure, _) => return Err(exchange.explain(failure).or_sent(sent)),
+                (failure, _) => return Err(exchange.explain(failure, &upload).or_sent(sent)),
             };
             exchange.lane = None;
             let checked_out = exchange.check_out(wants, fresh).await;
@@ -153,18 +153,36 @@ impl Exchange {
             Lane::Http1(connection) => {
                 let write_dead = connection.link.write_dead.as_ref();
                 message.body_mut().stop_at(write_dead);
-                let answer = connection.sender.try_send_request(message);
+                let mut answer = pin!(connection.send(message));
                 let link = &**connection.link;
-                let answered = until_head(pool, &link.line, answer, limit, now, upload, |cx| {
-                    link.drive(cx);
-                });
-                answered.await
+                let drive = |cx: &mut Context<'_>| link.drive(cx);
+                let waiting = Waiting {
+                    pool,
+                    line: &link.line,
+                    limit,
+                    upload,
+                };
+                if let Some(answered) = waiting.until_head(answer.as_mut(), now, drive).await {
+                    return answered;
+                }
+                // Closed by another thread in the very moment in which the request was handed over:
+                // then it may lie in the channel, with nobody to take it out, or to refuse it while
+                // there is a sender.
+                connection.hang_up();
+                answer.await.map_err(Failure::of)
             }
             Lane::Http2(stream) => {
                 message.body_mut().split();
                 let upload = Sending::of(message.body());
-                let answer = stream.send(message);
-                until_head(pool, stream.line(), answer, limit, now, &upload, |_| {}).await
+                let answer = pin!(stream.send(message));
+                let waiting = Waiting {
+                    pool,
+                    line: stream.line(),
+                    limit,
+                    upload: &upload,
+                };
+                let answered = waiting.until_head(answer, now, |_| true).await;
+                answered.expect("a stream's connection is driven by others")
             }
         }
     }
@@ -173,7 +191,7 @@ impl Exchange {
         mut self,
         response: Response<hyper::body::Incoming>,
         limit: Limit,
-        uploading: bool,
+        upload: Sending,
     ) -> Response<Incoming> {
         let (lane, _) = self.parts();
         let reused = lane.serve();
@@ -185,7 +203,7 @@ impl Exchange {
         if reused {
             self.count_reuse();
         }
-        Response::from_parts(head, Incoming::new(self, body, limit, uploading))
+        Response::from_parts(head, Incoming::new(self, body, limit, upload))
     }
 }
 
@@ -194,36 +212,54 @@ fn is_ambiguous(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }
 
-/// Waits for the head of the response, driving the connection where that is the exchange's to do.
-async fn until_head(
-    pool: &Arc<Pool>,
-    line: &Line,
-    answer: impl Future<Output = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>>,
+type Answer<E> = Result<Response<hyper::body::Incoming>, E>;
+
+/// What a request that is on its way heeds until its answer begins.
+struct Waiting<'a> {
+    pool: &'a Arc<Pool>,
+    line: &'a Line,
     limit: Limit,
-    now: u64,
-    upload: &Sending,
-    drive: impl Fn(&mut Context<'_>),
-) -> Result<Response<hyper::body::Incoming>, Failure> {
-    let mut answer = pin!(answer);
-    let mut phase = pool.arm_for(line, limit, now);
-    let mut parts = upload.parts();
-    let answered = poll_fn(|cx| {
-        line.signal.begin(cx.waker());
-        let has_passed = line.signal.has_passed();
-        let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
-        if upload.is_running() && (!has_passed || (went_on && phase == TimeoutPhase::Head)) {
-            // A poll means progress: a part was taken or sent. The head is not late yet.
-            phase = pool.arm_for(line, limit, pool.clock.now());
-        }
-        let mut own = Context::from_waker(&line.waker);
-        drive(&mut own);
-        match answer.as_mut().poll(&mut own) {
-            Poll::Ready(answered) => Poll::Ready(answered.map_err(Failure::of)),
-            Poll::Pending if line.signal.has_passed() => Poll::Ready(Err(Failure::TimedOut(phase))),
-            Poll::Pending => line.pend(cx),
-        }
-    })
-    .await;
-    line.signal.disarm();
-    answered
+    upload: &'a Sending,
+}
+
+impl Waiting<'_> {
+    /// Waits for the head of the response, driving the connection where that is the exchange's to
+    /// do. `None`: it is driven no more, and the answer is still open.
+    async fn until_head(
+        self,
+        mut answer: Pin<&mut impl Future<Output = Answer<TrySendError<Request<Body>>>>>,
+        now: u64,
+        drive: impl Fn(&mut Context<'_>) -> bool,
+    ) -> Option<Answer<Failure>> {
+        let Self {
+            pool,
+            line,
+            limit,
+            upload,
+        } = self;
+        let mut phase = pool.arm_for(line, limit, now);
+        let mut parts = upload.parts();
+        let answered = poll_fn(|cx| {
+            line.signal.begin(cx.waker());
+            let has_passed = line.signal.has_passed();
+            let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
+            if upload.is_running() && (!has_passed || (went_on && phase == TimeoutPhase::Head)) {
+                // A poll means progress: a part was taken or sent. The head is not late yet.
+                phase = pool.arm_for(line, limit, pool.clock.now());
+            }
+            let mut own = Context::from_waker(&line.waker);
+            let lives = drive(&mut own);
+            match answer.as_mut().poll(&mut own) {
+                Poll::Ready(answered) => Poll::Ready(Some(answered.map_err(Failure::of))),
+                Poll::Pending if line.signal.has_passed() => {
+                    Poll::Ready(Some(Err(Failure::TimedOut(phase))))
+                }
+                Poll::Pending if !lives => Poll::Ready(None),
+                Poll::Pending => line.pend(cx),
+            }
+        })
+        .await;
+        line.signal.disarm();
+        answered
+    }
 }

@@ -4,6 +4,7 @@ use http::Request;
 use hyper::client::conn::TrySendError;
 
 use super::http2::{is_refused, is_reset};
+use super::sending::Sending;
 use super::shared::Exchange;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, TimeoutPhase};
@@ -34,7 +35,7 @@ impl Failure {
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Unsent(..) => true,
-            Self::Refused(error) | Self::Sent(error) => !is_reset(error) && !is_body_failure(error),
+            Self::Refused(error) | Self::Sent(error) => !is_reset(error) && !error.is_user(),
             Self::TimedOut(_) => false,
         }
     }
@@ -42,18 +43,12 @@ impl Failure {
 
 /// Whether a connection that had idled too long can have caused this.
 pub(super) fn is_stale(error: &hyper::Error) -> bool {
-    !error.is_parse() && !is_reset(error) && !is_body_failure(error)
-}
-
-/// Whether the request's own body failed.
-fn is_body_failure(error: &hyper::Error) -> bool {
-    error.is_user()
-        && std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Error>)
+    !error.is_parse() && !is_reset(error)
 }
 
 impl Exchange {
     /// What the caller is told.
-    pub(super) fn explain(&self, failure: Failure) -> Error {
+    pub(super) fn explain(&self, failure: Failure, upload: &Sending) -> Error {
         let (error, sent) = match failure {
             Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
             Failure::Unsent(_, error) | Failure::Refused(error) => (error, false),
@@ -65,8 +60,8 @@ impl Exchange {
             Error::new(ErrorKind::Protocol)
                 .with_message("the peer's answer is not HTTP")
                 .with_source(error)
-        } else if is_body_failure(&error) {
-            Error::new(ErrorKind::Body).with_source(error)
+        } else if let Some(own) = upload.take_failure() {
+            own
         } else {
             Error::new(ErrorKind::Protocol)
                 .with_message("the peer broke off before it answered")

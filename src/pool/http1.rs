@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures::Future;
-use http::HeaderValue;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::client::legacy::connect::Connection as _;
 use tokio::task::coop::unconstrained;
@@ -26,7 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// One connection with its sending side. Dropping it closes the socket at once.
 #[derive(Debug)]
 pub(super) struct Http1 {
-    pub(super) sender: SendRequest<Body>,
+    /// `None` once hung up.
+    sender: Option<SendRequest<Body>>,
     pub(super) link: OwnedLink,
     /// Whether it has been in the pool, and so may have died there.
     pub(super) pooled: bool,
@@ -86,7 +89,7 @@ impl Http1 {
             connection: Severable::new(connection),
         };
         Ok(Self {
-            sender,
+            sender: Some(sender),
             link: OwnedLink(Arc::new(link)),
             pooled: false,
             served: false,
@@ -97,7 +100,23 @@ impl Http1 {
 
     /// Whether the connection can carry another request now.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_reusable() && self.sender.is_ready()
+        let sender = self.sender.as_ref();
+        self.is_reusable() && sender.is_some_and(SendRequest::is_ready)
+    }
+
+    /// Hands a request to hyper. The answer comes while the link is driven.
+    pub(super) fn send(
+        &mut self,
+        message: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        let sender = self.sender.as_mut();
+        let sender = sender.expect("a connection that was hung up is not checked out again");
+        sender.try_send_request(message)
+    }
+
+    /// Lets go of a request that hyper has not taken yet: its answer is then that it was not sent.
+    pub(super) fn hang_up(&mut self) {
+        self.sender = None;
     }
 
     /// Whether it may carry another request after its present one.

@@ -59,7 +59,9 @@ pub(super) struct Link {
 
 /// One request's stream, from before it is sent until its answer has been read or dropped.
 pub(super) struct Stream {
-    sender: SendRequest<Body>,
+    /// Until the request is sent: one that lies in the connection's channel while that ends is
+    /// handed back when the last sender goes.
+    sender: Option<SendRequest<Body>>,
     link: Arc<Link>,
     line: Line,
     /// The place among the connection's streams in the books.
@@ -106,9 +108,8 @@ impl Http2 {
 
     /// Begins a stream, entered in the books at `place`.
     pub(super) fn stream(&self, line: Line, place: usize, pooled: bool) -> Stream {
-        let sender = self.sender.clone();
         Stream {
-            sender: sender.expect("only its end takes a connection's sender"),
+            sender: self.sender.clone(),
             link: Arc::clone(&self.link),
             line,
             place,
@@ -239,7 +240,9 @@ impl Stream {
         &mut self,
         message: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        self.sender.try_send_request(message)
+        let sender = self.sender.take();
+        let mut sender = sender.expect("a stream carries one request");
+        sender.try_send_request(message)
     }
 
     pub(super) fn line(&self) -> &Line {

@@ -16,6 +16,7 @@ use super::connection::Lane;
 use super::http1::Link;
 use super::limit::Limit;
 use super::reader::{Reader, Source};
+use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use crate::error::{Error, Result};
 
@@ -39,19 +40,19 @@ impl Incoming {
         exchange: Exchange,
         body: hyper::body::Incoming,
         limit: Limit,
-        uploading: bool,
+        upload: Sending,
     ) -> Self {
         let remote_addr = exchange.lane().remote_addr();
         let source = if exchange.is_ready() {
             drop(exchange.finish());
             Source::Memory
-        } else if uploading {
+        } else if upload.is_running() {
             Source::upload(exchange)
         } else {
             Source::Reader(exchange)
         };
         Self {
-            reader: Some(Reader::new(body, source, limit)),
+            reader: Some(Reader::new(body, source, limit, upload)),
             remote_addr,
         }
     }

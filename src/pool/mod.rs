@@ -53,6 +53,8 @@ mod expiry;
 
 mod checkout;
 
+mod sending;
+
 mod upload;
 
 mod reader;
@@ -60,8 +62,6 @@ mod reader;
 mod incoming;
 
 mod message;
-
-mod sending;
 
 mod failure;
 

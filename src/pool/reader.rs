@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use super::connection::Lane;
 use super::limit::Limit;
 use super::line::Line;
+use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::upload::Upload;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
@@ -24,6 +25,8 @@ pub(super) struct Reader {
     /// `None`: given up.
     body: Option<Incoming>,
     source: Source,
+    /// The request's own body.
+    upload: Sending,
     limit: Limit,
     armed: Option<TimeoutPhase>,
 }
@@ -39,10 +42,11 @@ pub(super) enum Source {
 }
 
 impl Reader {
-    pub(super) fn new(body: Incoming, source: Source, limit: Limit) -> Self {
+    pub(super) fn new(body: Incoming, source: Source, limit: Limit, upload: Sending) -> Self {
         let mut reader = Self {
             body: Some(body),
             source,
+            upload,
             limit,
             armed: None,
         };
@@ -184,7 +188,10 @@ impl Reader {
             _ if self.source.was_severed() => {
                 Error::closed("the session was closed while the body was read")
             }
-            _ => Error::new(kind_of(&error)).with_source(error),
+            _ => match self.upload.take_failure() {
+                Some(own) => own,
+                None => Error::new(kind_of(&error)).with_source(error),
+            },
         };
         self.source = Source::Memory;
         error.after_sending()
@@ -244,9 +251,6 @@ impl Source {
 
 /// What kind of failure hyper's error for a body stands for.
 fn kind_of(error: &hyper::Error) -> ErrorKind {
-    if error.is_user() {
-        return ErrorKind::Body;
-    }
     if error.is_parse() {
         return ErrorKind::Protocol;
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::body::{Body, LARGE, Progress};
+use crate::error::{Error, ErrorKind};
 
 /// Whether the request may still be on its way when the response's head is there.
+#[derive(Clone)]
 pub(super) enum Sending {
     Small,
     Large,
@@ -25,6 +27,17 @@ impl Sending {
             Self::Small => false,
             Self::Large => true,
             Self::Stream(progress) => !progress.is_taken(),
+        }
+    }
+
+    /// What the body has failed of.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        match self {
+            Self::Small | Self::Large => None,
+            Self::Stream(progress) => {
+                let failure = progress.take_failure()?;
+                Some(Error::new(ErrorKind::Body).with_source(failure))
+            }
         }
     }
 

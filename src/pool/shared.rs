@@ -118,10 +118,7 @@ impl Pool {
         let timer = Arc::clone(&connection.link.line.timer);
         let offer = self.lock().offer(connection, now);
         match offer {
-            Offer::Taken(waker, unused) => {
-                drop(unused);
-                waker.into_iter().for_each(Waker::wake);
-            }
+            Offer::Taken(aftermath) => aftermath.settle(),
             Offer::Idling { until } => self.watch_idle(&timer, now, until),
             Offer::Refused(connection) => connection.shut_down(),
         }

@@ -12,7 +12,7 @@ use slab::Slab;
 use tokio::runtime::{self, Handle};
 
 use super::connection::{Connection, Lane};
-use super::entry::{Entry, EntryKind, Grant, Idle, Origin, Protocol, Waiter};
+use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle, Origin, Protocol, Waiter};
 use super::http1::{Http1, Link};
 use super::key::{Key, OwnedKey};
 use super::permit::{Books, Permit, Stamp};
@@ -50,8 +50,8 @@ pub(super) struct Released {
 /// What became of a connection that was offered to the waiters and the idle.
 #[derive(Debug)]
 pub(super) enum Offer {
-    /// By a waiter, who must be woken, in place of a permit that it had not used yet.
-    Taken(Option<Waker>, Option<Grant>),
+    /// By a waiter, who must be woken.
+    Taken(Aftermath),
     Idling {
         until: u64,
     },
@@ -156,6 +156,7 @@ impl State {
             protocol,
             idle: Vec::new(),
             shared: Vec::new(),
+            sides: Vec::new(),
             live: 0,
             users: 0,
         });
@@ -209,27 +210,38 @@ impl State {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         // One that is free is wanted by nobody who came before: each that comes back goes to the first.
-        let permit = self
-            .has_place(origin, runtime)
-            .then(|| self.permit(origin, runtime, books));
-        self.waiters.insert(
-            ticket,
-            Waiter {
-                origin,
-                runtime,
-                fresh,
-                permitted: permit.is_some(),
-                waker: None,
-                grant: permit.map(Grant::Permit),
-            },
-        );
+        let side = &mut self.origins[origin];
+        side.with_side(runtime, |side| side.waiting += 1);
+        let waiter = Waiter {
+            origin,
+            runtime,
+            fresh,
+            permitted: false,
+            served: false,
+            waker: None,
+            grant: None,
+        };
+        // A place that is free is wanted by nobody who came before: each that comes back goes to the
+        // first.
+        let may_connect = self.may_connect(&waiter);
+        self.waiters.insert(ticket, waiter);
+        if may_connect {
+            self.grant_permit(ticket, books);
+        }
         ticket
     }
 
-    fn has_place(&self, origin: usize, runtime: runtime::Id) -> bool {
-        self.entries.len() < self.limits.total
-            && !self.is_full(origin)
-            && !self.is_capped(origin, runtime)
+    /// Whether one in the queue may open a connection.
+    fn may_connect(&self, waiter: &Waiter) -> bool {
+        self.wants_to_connect(waiter)
+            && self.entries.len() < self.limits.total
+            && !self.is_full(waiter.origin)
+    }
+
+    fn wants_to_connect(&self, waiter: &Waiter) -> bool {
+        let most_shared = self.limits.shared_per_origin;
+        waiter.is_waiting_for_a_place()
+            && self.origins[waiter.origin].wants_another(waiter.runtime, most_shared)
     }
 
     /// Whether an origin has as many connections as it may.
@@ -237,30 +249,20 @@ impl State {
         self.origins[origin].live >= self.limits.per_origin
     }
 
-    /// Whether the requests of one runtime to an origin share the connections that there are or
-    /// will be, and wait for those rather than for another.
-    fn is_capped(&self, origin: usize, runtime: runtime::Id) -> bool {
-        let most = match self.origins[origin].protocol {
-            Protocol::Http1 => return false,
-            Protocol::Unknown => 1,
-            Protocol::Http2 => self.limits.shared_per_origin,
-        };
-        let own = self.entries.iter().filter(|(_, entry)| {
-            entry.origin == origin && entry.runtime == runtime && entry.may_be_shared()
-        });
-        own.take(most).count() == most
-    }
-
     /// Whether the place of a connection of `origin` is one that the waiter waits for.
     pub(super) fn is_helped_by(&self, waiter: &Waiter, origin: usize) -> bool {
-        waiter.is_waiting_for_a_place()
+        self.wants_to_connect(waiter)
+            && !self.may_connect(waiter)
             && (waiter.origin == origin || !self.is_full(waiter.origin))
-            && !self.is_capped(waiter.origin, waiter.runtime)
     }
 
-    fn permit(&mut self, origin: usize, runtime: runtime::Id, books: &Arc<dyn Books>) -> Permit {
-        self.origins[origin].users += 1;
-        self.origins[origin].live += 1;
+    /// Gives a permit to one in the queue, and hands out how to wake it.
+    fn grant_permit(&mut self, ticket: u64, books: &Arc<dyn Books>) -> Option<Waker> {
+        let waiter = self.waiters.get_mut(&ticket)?;
+        let origin = &mut self.origins[waiter.origin];
+        origin.users += 1;
+        origin.live += 1;
+        origin.with_side(waiter.runtime, |side| side.attempts += 1);
         let place = self.entries.vacant_entry();
         let stamp = Stamp {
             id: place.key(),
@@ -268,17 +270,33 @@ impl State {
         };
         self.next_number += 1;
         place.insert(Entry {
-            origin,
-            runtime,
+            origin: waiter.origin,
+            runtime: waiter.runtime,
             kind: EntryKind::Permitted,
             background: false,
         });
-        Permit::new(stamp, Arc::clone(books))
+        waiter.permitted = true;
+        waiter.grant = Some(Grant::Permit(Permit::new(stamp, Arc::clone(books))));
+        waiter.waker.take()
+    }
+
+    /// Gives one in the queue what it waits for. What it had got before and not fetched is left over.
+    pub(super) fn serve(&mut self, ticket: u64, lane: Lane, aftermath: &mut Aftermath) {
+        let waiter = self.waiters.get_mut(&ticket);
+        let waiter = waiter.expect("it was found in the queue a moment ago");
+        self.origins[waiter.origin].with_side(waiter.runtime, |side| side.waiting -= 1);
+        waiter.served = true;
+        let before = waiter.grant.replace(Grant::Lane(lane));
+        aftermath.unused.extend(before);
+        aftermath.wakers.extend(waiter.waker.take());
     }
 
     /// Leaves the queue, with what was granted and not fetched.
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&ticket)?;
+        if !waiter.served {
+            self.origins[waiter.origin].with_side(waiter.runtime, |side| side.waiting -= 1);
+        }
         self.leave_origin(waiter.origin);
         Some(waiter)
     }
@@ -336,18 +354,16 @@ impl State {
         entry.background = false;
         let (origin, runtime) = (connection.link.origin, connection.link.line.timer.id());
         let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
-            if waiter.takes(origin, runtime) {
+            if waiter.takes(origin, runtime, !connection.served) {
                 return Some(Some(ticket));
             }
             self.is_helped_by(waiter, origin).then_some(None)
         });
         match served {
             Some(Some(ticket)) => {
-                let waiter = self.waiters.get_mut(&ticket);
-                let waiter = waiter.expect("it was found in the queue a line ago");
-                let grant = Grant::Lane(Lane::Http1(connection));
-                let unused = waiter.grant.replace(grant);
-                return Offer::Taken(waiter.waker.take(), unused);
+                let mut aftermath = Aftermath::default();
+                self.serve(ticket, Lane::Http1(connection), &mut aftermath);
+                return Offer::Taken(aftermath);
             }
             Some(None) => return Offer::Refused(connection),
             None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
@@ -376,6 +392,9 @@ impl State {
         if entry.is_open() {
             self.open -= 1;
             self.closed += 1;
+        } else {
+            let origin = &mut self.origins[entry.origin];
+            origin.with_side(entry.runtime, |side| side.attempts -= 1);
         }
         self.leave_origin(entry.origin);
         let mut wakers = Vec::new();
@@ -401,18 +420,11 @@ impl State {
 
     /// Gives a permit to the first waiter that may have one. `false`: there is none.
     fn pass_on(&mut self, books: &Arc<dyn Books>, wakers: &mut Vec<Waker>) -> bool {
-        let next = self.waiters.iter().find(|(_, waiter)| {
-            waiter.is_waiting_for_a_place() && self.has_place(waiter.origin, waiter.runtime)
-        });
-        let Some((&ticket, waiter)) = next else {
+        let mut waiters = self.waiters.iter();
+        let Some((&ticket, _)) = waiters.find(|(_, waiter)| self.may_connect(waiter)) else {
             return false;
         };
-        let permit = self.permit(waiter.origin, waiter.runtime, books);
-        if let Some(waiter) = self.waiters.get_mut(&ticket) {
-            waiter.permitted = true;
-            waiter.grant = Some(Grant::Permit(permit));
-            wakers.extend(waiter.waker.take());
-        }
+        wakers.extend(self.grant_permit(ticket, books));
         true
     }
 
@@ -451,7 +463,10 @@ impl State {
 
     /// Enters a connection that has been made.
     pub(super) fn opened(&mut self, id: usize, kind: EntryKind) -> EntryKind {
-        self.entries[id].background = false;
+        let entry = &mut self.entries[id];
+        entry.background = false;
+        let origin = &mut self.origins[entry.origin];
+        origin.with_side(entry.runtime, |side| side.attempts -= 1);
         self.open += 1;
         self.opened += 1;
         self.turn(id, kind)

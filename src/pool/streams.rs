@@ -7,7 +7,7 @@ use tokio::runtime;
 
 use super::age::Age;
 use super::connection::{Connection, Lane};
-use super::entry::{Aftermath, EntryKind, Grant, Protocol, Shared};
+use super::entry::{Aftermath, Entry, EntryKind, Protocol, Shared};
 use super::http2::{Http2, Stream};
 use super::line::Line;
 use super::permit::{Books, Stamp};
@@ -60,8 +60,11 @@ impl State {
             until: now,
         };
         let before = self.opened(id, EntryKind::Shared(shared));
-        self.origins[origin].protocol = Protocol::Http2;
-        self.origins[origin].shared.push(id);
+        let runtime = self.entries[id].runtime;
+        let own = &mut self.origins[origin];
+        own.protocol = Protocol::Http2;
+        own.shared.push(id);
+        own.with_side(runtime, |side| side.shared += 1);
         self.idle += 1;
         let stream = wanted.then(|| self.begin_stream(id, false)).flatten();
         if is_over {
@@ -134,7 +137,7 @@ impl State {
             shared.until = until;
             let (is_idle, has_room) = (shared.is_idle(), shared.has_room());
             let next = self.waiters.iter().find_map(|(&ticket, waiter)| {
-                if has_room && waiter.takes_stream(origin, runtime) {
+                if has_room && waiter.takes(origin, runtime, true) {
                     return Some(Some(ticket));
                 }
                 (is_idle && self.is_helped_by(waiter, origin)).then_some(None)
@@ -144,9 +147,7 @@ impl State {
                     let Some(stream) = self.begin_stream(id, true) else {
                         return;
                     };
-                    if let Some(waiter) = self.waiters.get_mut(&ticket) {
-                        waiter.serve(Grant::Lane(Lane::Http2(stream)), aftermath);
-                    }
+                    self.serve(ticket, Lane::Http2(stream), aftermath);
                 }
                 None if !is_idle => return,
                 None if self.gate == Gate::Open => {
@@ -173,8 +174,12 @@ impl State {
         } else {
             connection.keep_streams();
         }
-        let origin = self.entries[id].origin;
-        self.origins[origin].shared.retain(|own| *own != id);
+        let Entry {
+            origin, runtime, ..
+        } = self.entries[id];
+        let origin = &mut self.origins[origin];
+        origin.shared.retain(|own| *own != id);
+        origin.with_side(runtime, |side| side.shared -= 1);
         Some(Connection::Http2(connection))
     }
 
