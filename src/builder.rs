@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::USER_AGENT;
+use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::{PoolConfig, Protocols, RequestDefaults, WhenClosed};
@@ -36,6 +36,7 @@ pub struct SessionBuilder<C = DefaultConnector> {
     user_agent: Option<Result<HeaderValue>>,
     tls_root_pems: Vec<Vec<u8>>,
     make_connector: MakeConnector<C>,
+    force_close: bool,
     when_closed: WhenClosed,
     on_open: Option<OpenHook>,
     on_close: Option<SharedCloseHook>,
@@ -68,6 +69,7 @@ impl SessionBuilder {
             user_agent: None,
             tls_root_pems: Vec::new(),
             make_connector: Box::new(DefaultConnector::with_options),
+            force_close: false,
             when_closed: WhenClosed::default(),
             on_open: None,
             on_close: None,
@@ -103,6 +105,7 @@ impl<C: Connector> SessionBuilder<C> {
                     "tls_root_pem is for the default connector, not for the one that was set",
                 ))
             }),
+            force_close: self.force_close,
             when_closed: self.when_closed,
             on_open: self.on_open,
             on_close: self.on_close,
@@ -231,6 +234,13 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
+    /// Closes each connection after one request, and says so to the server (`Connection: close`, RFC
+    /// 9112 §9.6). Default: `false`.
+    pub fn force_close(mut self, force: bool) -> Self {
+        self.force_close = force;
+        self
+    }
+
     /// Sets whether a request is sent once more, on a new connection, if the pooled one that it went
     /// out on breaks off before any answer. Only done where twice does no harm, see
     /// [`RequestBuilder::idempotent`](crate::RequestBuilder::idempotent). Default: `true`.
@@ -336,9 +346,16 @@ impl<C: Connector> SessionBuilder<C> {
 
     pub(crate) fn into_recipe(self) -> Result<Recipe> {
         let Self {
-            pool, mut defaults, ..
+            mut pool,
+            mut defaults,
+            ..
         } = self;
         pool.check()?;
+        if self.force_close {
+            pool.max_requests = Some(1);
+            let connection = HeaderValue::from_static("close");
+            defaults.headers.insert(CONNECTION, connection);
+        }
         let mut framing = FRAMING.iter();
         if let Some(name) = framing.find(|name| defaults.headers.contains_key(*name)) {
             return Err(Error::builder(format!(

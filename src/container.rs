@@ -10,7 +10,7 @@ use crate::builder::SessionBuilder;
 use crate::connect::{Connector, DefaultConnector};
 use crate::error::{Error, Result};
 use crate::holder::SessionHolder;
-use crate::pool::{CloseReport, Stats};
+use crate::pool::{CloseReport, OriginStats, Stats};
 use crate::request::RequestBuilder;
 use crate::scope::SessionScope;
 use crate::session::Session;
@@ -162,6 +162,11 @@ pub trait SessionContainer<C: Connector = DefaultConnector> {
     /// See [`SessionHolder::stats`].
     fn stats(&self) -> Stats {
         self.session_holder().stats()
+    }
+
+    /// See [`SessionHolder::origin_stats`].
+    fn origin_stats(&self) -> Vec<OriginStats> {
+        self.session_holder().origin_stats()
     }
 
     /// See [`SessionHolder::request`].

@@ -12,7 +12,7 @@ use http::Method;
 use crate::builder::SessionBuilder;
 use crate::connect::{Connector, DefaultConnector};
 use crate::error::{Error, Result};
-use crate::pool::{CloseReport, Stats};
+use crate::pool::{CloseReport, OriginStats, Stats};
 use crate::request::RequestBuilder;
 use crate::scope::SessionScope;
 use crate::session::Session;
@@ -322,6 +322,12 @@ impl<C: Connector> SessionHolder<C> {
     /// Returns the open session's numbers at this moment, and how many one-shots there have been.
     pub fn stats(&self) -> Stats {
         self.slot.stats()
+    }
+
+    /// Returns the open session's numbers by origin.
+    pub fn origin_stats(&self) -> Vec<OriginStats> {
+        let session = self.slot.session();
+        session.map_or_else(Vec::new, |session| session.origin_stats())
     }
 
     /// Starts a request, which finds its session when it is sent.

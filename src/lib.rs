@@ -134,7 +134,7 @@ pub use holder::SessionHolder;
 pub use http::{
     self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
 };
-pub use pool::{CloseReport, Stats};
+pub use pool::{CloseReport, ClosedBy, OriginStats, Stats};
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use scope::SessionScope;

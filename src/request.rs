@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use serde::Serialize;
 
@@ -241,7 +241,21 @@ impl RequestBuilder {
         })
     }
 
-    /// Sets the HTTP version to speak: 1.0 or 1.1. Default: 1.1.
+    /// Sends the body only when the server has asked for it (`Expect: 100-continue`, RFC 9110
+    /// §10.1.1), or has not said anything for a second. Default: it is sent at once.
+    ///
+    /// A server that answers otherwise, say with 401 or 413, is spared the body; an HTTP/1 connection is then
+    /// closed after the answer. Without a body nothing is expected. Over HTTP/2 the body waits the
+    /// full second.
+    pub fn expect_continue(self) -> Self {
+        self.change(|call| {
+            let value = HeaderValue::from_static("100-continue");
+            call.outgoing.headers.insert(EXPECT, value);
+            Ok(())
+        })
+    }
+
+    /// Sets the HTTP version to speak over HTTP/1: 1.0 or 1.1. Default: 1.1.
     pub fn version(self, version: Version) -> Self {
         self.change(|call| {
             call.outgoing.version = version;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::Client;
-use crate::pool::{CloseReport, Lease, Stats};
+use crate::pool::{CloseReport, Lease, OriginStats, Stats};
 use crate::request::RequestBuilder;
 use crate::response::Response;
 use crate::url::BaseUrl;
@@ -143,6 +143,11 @@ impl Session {
     /// Returns the session's numbers at this moment.
     pub fn stats(&self) -> Stats {
         self.client.owner().pool().stats()
+    }
+
+    /// Returns the same by origin, of those that have a connection, or a request that waits for one.
+    pub fn origin_stats(&self) -> Vec<OriginStats> {
+        self.client.owner().pool().origin_stats()
     }
 
     /// Whether a close has begun. Handles that hold a lease still work then.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
@@ -120,6 +121,21 @@ impl Body {
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         match &self.0 {
             Kind::Streaming(streaming) => Some(streaming.progress()),
+            Kind::Empty | Kind::Full(_) => None,
+        }
+    }
+
+    /// Has nothing of it taken until the peer asks for it, or for that long. How to tell that it has
+    /// asked. `None`: there is nothing to take.
+    pub(crate) fn hold_back(&mut self, limit: Duration) -> Option<Arc<Progress>> {
+        if let Kind::Full(bytes) = &mut self.0 {
+            *self = Self::wrap(Parts(std::mem::take(bytes)));
+        }
+        match &mut self.0 {
+            Kind::Streaming(streaming) => {
+                streaming.hold_back(limit);
+                Some(streaming.progress())
+            }
             Kind::Empty | Kind::Full(_) => None,
         }
     }

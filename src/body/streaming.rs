@@ -4,11 +4,15 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::Future;
+use futures::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use sync_wrapper::SyncWrapper;
+use tokio::time::{Sleep, sleep};
 
 use crate::error::{BoxError, Error, ErrorKind};
 
@@ -31,6 +35,8 @@ pub(crate) struct Streaming {
     ends_large: bool,
     /// Set when what is sent goes nowhere: then no more is asked for.
     write_dead: Option<Arc<AtomicBool>>,
+    /// How long to wait at the most until the peer asks for it.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// How much of a body has been taken.
@@ -38,6 +44,10 @@ pub(crate) struct Streaming {
 pub(crate) struct Progress {
     taken: AtomicBool,
     parts: AtomicUsize,
+    /// Whether it waits until the peer asks for it.
+    held_back: AtomicBool,
+    /// The task that waits for that.
+    body: AtomicWaker,
     /// What it failed of. hyper tells only one of those who wait for the exchange.
     failure: Mutex<Option<Error>>,
 }
@@ -57,6 +67,7 @@ impl Streaming {
             progress: Arc::default(),
             ends_large: false,
             write_dead: None,
+            patience: None,
         }
     }
 
@@ -75,6 +86,26 @@ impl Streaming {
 
     pub(crate) fn stop_at(&mut self, write_dead: Option<Arc<AtomicBool>>) {
         self.write_dead = write_dead;
+    }
+
+    /// Gives nothing until the peer asks for it, or has not said anything for that long.
+    pub(crate) fn hold_back(&mut self, limit: Duration) {
+        self.progress.held_back.store(true, Ordering::SeqCst);
+        self.patience = Some(Box::pin(sleep(limit)));
+    }
+
+    /// Whether it still waits to be asked for.
+    fn poll_held_back(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(patience) = &mut self.patience else {
+            return Poll::Ready(());
+        };
+        self.progress.body.register(cx.waker());
+        if self.progress.is_held_back() {
+            ready!(patience.as_mut().poll(cx));
+            self.progress.ask();
+        }
+        self.patience = None;
+        Poll::Ready(())
     }
 
     fn note_taken(&self) {
@@ -113,6 +144,17 @@ impl Progress {
         self.taken.load(Ordering::Acquire)
     }
 
+    /// Whether nothing is given until the peer asks for it.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.held_back.load(Ordering::SeqCst)
+    }
+
+    /// Gives it from now on: the peer has asked for it.
+    pub(crate) fn ask(&self) {
+        self.held_back.store(false, Ordering::SeqCst);
+        self.body.wake();
+    }
+
     /// What the body has failed of.
     pub(crate) fn take_failure(&self) -> Option<Error> {
         self.failure().take()
@@ -145,6 +187,7 @@ impl HttpBody for Streaming {
             // An error would take the answer away that is on its way; whoever reads it ends this.
             return Poll::Pending;
         }
+        ready!(this.poll_held_back(cx));
         let frame = ready!(this.inner.get_mut().as_mut().poll_frame(cx));
         let counted = match &frame {
             Some(Ok(frame)) => this.count(Some(frame)),

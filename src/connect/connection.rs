@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::liveness::{Liveness, peek};
 use super::tls::{self, SecureConnection};
+use super::traffic::Metered;
 
 /// Any connection, boxed: what every connection of a pool is.
 pub struct BoxConnection(Box<dyn Io>);
@@ -51,7 +53,7 @@ impl BoxConnection {
 
     /// Makes a connection of anything to read and write: an in-memory pipe, a tunnel.
     pub fn from_io<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: T) -> Self {
-        Self::new(Plain(TokioIo::new(io)))
+        Self::new(Plain(TokioIo::new(Metered::new(io))))
     }
 
     pub(crate) fn liveness(&self) -> Liveness {
@@ -60,7 +62,7 @@ impl BoxConnection {
 }
 
 /// IO about which nothing more is known.
-struct Plain<T>(TokioIo<T>);
+struct Plain<T>(TokioIo<Metered<T>>);
 
 impl<T: AsyncRead + Unpin> Read for Plain<T> {
     fn poll_read(
@@ -104,7 +106,7 @@ impl<T: AsyncWrite + Unpin> Write for Plain<T> {
 
 impl<T> Connection for Plain<T> {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(Arc::clone(self.0.inner().traffic()))
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod liveness;
 
+mod traffic;
+
 mod dns;
 
 mod tcp;
@@ -26,3 +28,4 @@ pub(crate) use default::ConnectOptions;
 pub use default::DefaultConnector;
 pub(crate) use liveness::Liveness;
 pub(crate) use tcp::WriteDead;
+pub(crate) use traffic::Traffic;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::dns::Resolver;
+use super::traffic::Metered;
 use crate::error::BoxError;
 
 /// Connects to a host's addresses, two families side by side (RFC 8305), with `TCP_NODELAY`.
@@ -45,7 +46,7 @@ impl Service<Uri> for TcpConnector {
         let connecting = self.0.call(uri);
         Box::pin(async move {
             Ok(Tcp {
-                io: connecting.await?,
+                io: TokioIo::new(Metered::new(connecting.await?.into_inner())),
                 write_dead: WriteDead::default(),
             })
         })
@@ -59,7 +60,7 @@ impl Service<Uri> for TcpConnector {
 /// reader finds the answer, or the reset.
 #[derive(Debug)]
 pub(super) struct Tcp {
-    io: TokioIo<TcpStream>,
+    io: TokioIo<Metered<TcpStream>>,
     write_dead: WriteDead,
 }
 
@@ -79,7 +80,7 @@ impl WriteDead {
 
 impl Tcp {
     pub(super) fn socket(&self) -> &TcpStream {
-        self.io.inner()
+        self.io.inner().get_ref()
     }
 
     fn settle(&mut self, written: io::Result<usize>, offered: usize) -> io::Result<usize> {
@@ -152,6 +153,10 @@ impl Write for Tcp {
 
 impl Connection for Tcp {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.write_dead.clone())
+        let socket = self.io.inner();
+        let connected = socket.get_ref().connected();
+        connected
+            .extra(self.write_dead.clone())
+            .extra(Arc::clone(socket.traffic()))
     }
 }

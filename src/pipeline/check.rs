@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ impl Outgoing {
     pub(super) fn check(&mut self, user_info: Option<UserInfo>) -> Result<()> {
         if !matches!(self.version, Version::HTTP_10 | Version::HTTP_11) {
             return Err(Error::builder(format!(
-                "{:?} cannot be asked for: this session speaks HTTP/1.0 and HTTP/1.1",
+                "{:?} cannot be asked for by a request: it is negotiated with the server",
                 self.version
             )));
         }
@@ -57,6 +57,10 @@ impl Outgoing {
     /// Servers may refuse a POST of no stated length (RFC 9110 §8.6), and of a GET's stream hyper
     /// would send nothing at all.
     pub(super) fn announce_body(&mut self) {
+        if self.body.length() == Some(0) {
+            // RFC 9110 §10.1.1: nothing is expected for nothing.
+            self.headers.remove(EXPECT);
+        }
         match (&self.method, self.body.length()) {
             (&(Method::POST | Method::PUT | Method::PATCH), Some(0)) => {
                 let length = self.headers.entry(CONTENT_LENGTH);

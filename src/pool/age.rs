@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::meter::End;
 use super::timer::millis;
 use crate::config::PoolConfig;
 
@@ -72,6 +73,24 @@ impl Age {
     pub(super) fn idles_until(&self, now: u64) -> Option<u64> {
         let until = now.saturating_add(self.idle).min(self.ends);
         (self.left > 0 && until > now).then_some(until)
+    }
+}
+
+impl Age {
+    /// Whether it has carried as many requests as it may.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Why a connection that has had its time is closed.
+    pub(super) fn why(&self, now: u64) -> End {
+        if self.is_spent() {
+            End::Requests
+        } else if self.ends <= now {
+            End::Age
+        } else {
+            End::Idle
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::connection::{Connection, Lane, Link};
 use super::entry::{Aftermath, EntryKind, Grant, Idle};
 use super::http2::Stream;
 use super::key::Key;
+use super::meter::Tallies;
 use super::permit::{Books, Permit};
 use super::place::Place;
 use super::shared::{Exchange, Pool};
@@ -143,6 +144,10 @@ impl Pool {
             let mut state = self.lock();
             let (timer, unused) = state.timer(wants.runtime);
             let origin = state.entries[id].origin;
+            let tallies = Tallies {
+                origin: Arc::clone(&state.origins[origin].tally),
+                all: Arc::clone(&state.tally),
+            };
             drop(state);
             drop(unused);
             Place {
@@ -151,6 +156,7 @@ impl Pool {
                 timer,
                 age: Age::new(&self.config, self.clock.now()),
                 tasks: self.tasks.clone(),
+                tallies,
             }
         };
         let connecting = self.dial.dial(origin_of(wants.uri));

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::entry::{Entry, EntryKind, Grant};
+use super::meter::End;
 use super::shared::Pool;
 use super::state::{Cut, Gate, State};
 use super::stats::CloseReport;
@@ -278,13 +279,13 @@ impl State {
             .into_iter()
             .filter_map(|id| {
                 self.entries[id].idle_shared()?;
-                self.withdraw(id)
+                self.withdraw(id, End::Closed)
             })
             .collect();
         self.idle = 0;
         let alone = self.origins.iter_mut();
         let alone = alone.flat_map(|(_, origin)| origin.idle.drain(..));
-        idle.extend(alone.map(|idle| Connection::Http1(idle.connection)));
+        idle.extend(alone.map(|idle| Connection::Http1(idle.connection.because(End::Closed))));
         idle
     }
 }

@@ -8,11 +8,12 @@ use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
 use super::http1::Http1;
 use super::http2::{Http2, Stream};
 use super::line::Line;
+use super::meter::{End, Meter};
 use super::permit::Permit;
 use super::place::Place;
 use super::{http1, http2};
 use crate::config::{HttpConfig, Protocols};
-use crate::connect::BoxConnection;
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection in nobody's exchange.
@@ -48,6 +49,7 @@ impl Connection {
         let mut extras = http::Extensions::new();
         connected.get_extras(&mut extras);
         let remote_addr = extras.get::<HttpInfo>().map(HttpInfo::remote_addr);
+        let traffic = extras.remove::<Arc<Traffic>>();
         let is_http2 = match (config.protocols, connected.is_negotiated_h2()) {
             (Protocols::Http1Only, true) => {
                 return Err(Error::new(ErrorKind::Connect).with_message(
@@ -58,7 +60,8 @@ impl Connection {
             (Protocols::Http1Only | Protocols::Negotiated, negotiated) => negotiated,
         };
         if is_http2 {
-            let http2 = Http2::handshake(transport, permit, place, remote_addr, &config.http2);
+            let http2 = &config.http2;
+            let http2 = Http2::handshake(transport, permit, place, remote_addr, traffic, http2);
             return http2.await.map(Self::Http2);
         }
         let http1 = Http1::handshake(
@@ -66,9 +69,19 @@ impl Connection {
             permit,
             place,
             remote_addr,
+            traffic,
             config.http1_max_buf_size,
         );
         http1.await.map(Self::Http1)
+    }
+
+    /// Says why the connection is being closed. The first word counts.
+    pub(super) fn because(self, why: End) -> Self {
+        match &self {
+            Self::Http1(connection) => connection.link.meter.end(why),
+            Self::Http2(connection) => connection.link().meter().end(why),
+        }
+        self
     }
 
     /// Says goodbye to a connection that no exchange uses. Never waits.
@@ -126,17 +139,25 @@ impl Lane {
         }
     }
 
-    /// Notes an answer. `true`: the connection had brought one before.
-    pub(super) fn serve(&mut self) -> bool {
+    pub(super) fn meter(&self) -> &Meter {
         match self {
-            Self::Http1(connection) => std::mem::replace(&mut connection.served, true),
-            Self::Http2(stream) => stream.serve(),
+            Self::Http1(connection) => &connection.link.meter,
+            Self::Http2(stream) => stream.meter(),
         }
     }
 }
 
 impl Link {
+    pub(super) fn meter(&self) -> &Meter {
+        match self {
+            Self::Http1(link) => &link.meter,
+            Self::Http2(link) => link.meter(),
+        }
+    }
+
+    /// Cuts it, because the session ends.
     pub(super) fn sever(&self) {
+        self.meter().end(End::Closed);
         match self {
             Self::Http1(link) => link.sever(),
             Self::Http2(link) => link.sever(),

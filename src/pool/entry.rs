@@ -12,6 +12,7 @@ use super::connection::{Connection, Lane, Link};
 use super::http1::{self, Http1};
 use super::http2::{self, Http2};
 use super::key::OwnedKey;
+use super::meter::Tally;
 use super::permit::Permit;
 use super::signal::Signal;
 use super::timer::Timer;
@@ -20,6 +21,7 @@ use super::timer::Timer;
 pub(super) struct Origin {
     pub(super) key: OwnedKey,
     pub(super) protocol: Protocol,
+    pub(super) tally: Arc<Tally>,
     /// HTTP/1, oldest first. Each holds its permit: one that ends here leaves with it.
     pub(super) idle: Vec<Idle>,
     /// HTTP/2 connections that take new streams, as places in the registry.

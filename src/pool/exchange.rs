@@ -4,12 +4,15 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::Future;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_body::Body as _;
 use hyper::Response;
 use hyper::client::conn::TrySendError;
+use hyper::ext::on_informational;
 use tokio::runtime::Handle;
 
 use super::checkout::Wants;
@@ -27,6 +30,10 @@ use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 /// How many times a request is sent again that servers say they have not looked at.
 const REFUSALS: usize = 5;
+
+/// How long a body waits for the `100 (Continue)` that its request expects: some servers never say it
+/// (RFC 9110 §10.1.1).
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Sends a request and returns when the response's head is there.
@@ -50,7 +57,6 @@ impl Pool {
             careful: !may_repeat,
             deadline,
         };
-        let upload = Sending::of(&outgoing.body);
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
         if exchange.lane.is_none() {
             exchange.check_out(wants, false).await?;
@@ -63,6 +69,8 @@ impl Pool {
         let mut sent = false;
         loop {
             let limit = Limit::new(TimeoutPhase::Head, timeouts.head, deadline);
+            exchange.lane().prepare(&mut message);
+            let upload = Sending::of(message.body());
             let failure = match exchange.send(message, limit, now, &upload).await {
                 Ok(response) => {
                     let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
@@ -71,6 +79,9 @@ impl Pool {
                 Err(failure) => failure,
             };
             let lane = exchange.lane();
+            if let Lane::Http1(connection) = lane {
+                connection.link.meter.end(failure.end());
+            }
             if failure.ends_connection() {
                 lane.retire();
             }
@@ -128,6 +139,30 @@ impl Lane {
         }
     }
 
+    /// Makes a body ready for its connection.
+    fn prepare(&self, message: &mut Request<Body>) {
+        if message.body().is_end_stream() {
+            return;
+        }
+        match self {
+            Self::Http1(connection) => {
+                let write_dead = connection.link.write_dead.as_ref();
+                message.body_mut().stop_at(write_dead);
+            }
+            Self::Http2(_) => message.body_mut().split(),
+        }
+        let expects = message.headers().get(EXPECT);
+        if expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+            && let Some(progress) = message.body_mut().hold_back(PATIENCE)
+        {
+            on_informational(message, move |answer| {
+                if answer.status() == StatusCode::CONTINUE {
+                    progress.ask();
+                }
+            });
+        }
+    }
+
     /// A copy of the request, should it come to nothing here: only a connection that has idled can
     /// have died before it brings an answer, and over HTTP/2 any may be told to leave.
     fn spare_of(&self, outgoing: &Outgoing, may_repeat: bool) -> Option<Outgoing> {
@@ -143,7 +178,7 @@ impl Exchange {
     /// Sends on the lane that was checked out, driving it until the head is there.
     async fn send(
         &mut self,
-        mut message: Request<Body>,
+        message: Request<Body>,
         limit: Limit,
         now: u64,
         upload: &Sending,
@@ -151,8 +186,6 @@ impl Exchange {
         let (lane, pool) = self.parts();
         match lane {
             Lane::Http1(connection) => {
-                let write_dead = connection.link.write_dead.as_ref();
-                message.body_mut().stop_at(write_dead);
                 let mut answer = pin!(connection.send(message));
                 let link = &**connection.link;
                 let drive = |cx: &mut Context<'_>| link.drive(cx);
@@ -172,8 +205,6 @@ impl Exchange {
                 answer.await.map_err(Failure::of)
             }
             Lane::Http2(stream) => {
-                message.body_mut().split();
-                let upload = Sending::of(message.body());
                 let answer = pin!(stream.send(message));
                 let waiting = Waiting {
                     pool,
@@ -194,14 +225,12 @@ impl Exchange {
         upload: Sending,
     ) -> Response<Incoming> {
         let (lane, _) = self.parts();
-        let reused = lane.serve();
+        lane.meter().answered();
         let (head, body) = response.into_parts();
         if let Lane::Http1(connection) = lane {
             connection.age.answered(&head.headers);
-            connection.reusable &= !is_ambiguous(&head.headers);
-        }
-        if reused {
-            self.count_reuse();
+            // Of a body that was not asked for, the connection would wait for ever.
+            connection.reusable &= !is_ambiguous(&head.headers) && !upload.is_held_back();
         }
         Response::from_parts(head, Incoming::new(self, body, limit, upload))
     }

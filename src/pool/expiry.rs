@@ -118,7 +118,10 @@ impl Due {
                 }
                 false
             });
-            let expired = expired.map(|entry| Connection::Http1(entry.connection));
+            let expired = expired.map(|entry| {
+                let why = entry.connection.age.why(now);
+                Connection::Http1(entry.connection.because(why))
+            });
             self.expired.extend(expired);
         }
         state.idle -= self.expired.len() - before;
@@ -133,16 +136,17 @@ impl Due {
             };
             if Arc::ptr_eq(shared.link.timer(), timer) {
                 if shared.until <= now {
-                    expired.push(id);
+                    expired.push((id, shared.age.why(now)));
                 } else {
                     self.look_at(shared.until);
                 }
             } else if shared.link.timer().is_gone() {
-                expired.push(id);
+                expired.push((id, shared.age.why(now)));
             }
         }
-        let expired = expired.into_iter().filter_map(|id| state.withdraw(id));
-        self.expired.extend(expired);
+        for (id, why) in expired {
+            self.expired.extend(state.withdraw(id, why));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use http::Request;
 use hyper::client::conn::TrySendError;
 
 use super::http2::{is_refused, is_reset};
+use super::meter::End;
 use super::sending::Sending;
 use super::shared::Exchange;
 use crate::body::Body;
@@ -28,6 +29,14 @@ impl Failure {
             Some(message) => Self::Unsent(message, error),
             None if is_refused(&error) => Self::Refused(error),
             None => Self::Sent(error),
+        }
+    }
+
+    /// What it says of the end of a connection that is the exchange's own.
+    pub(super) fn end(&self) -> End {
+        match self {
+            Self::Unsent(..) | Self::Refused(_) => End::Peer,
+            Self::Sent(_) | Self::TimedOut(_) => End::Error,
         }
     }
 

@@ -18,11 +18,12 @@ use tokio::task::coop::unconstrained;
 
 use super::age::Age;
 use super::line::Line;
+use super::meter::{End, Meter};
 use super::permit::{Io, Permit};
 use super::place::Place;
 use super::severable::Severable;
 use crate::body::Body;
-use crate::connect::{BoxConnection, WriteDead};
+use crate::connect::{BoxConnection, Traffic, WriteDead};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One connection with its sending side. Dropping it closes the socket at once.
@@ -33,8 +34,6 @@ pub(super) struct Http1 {
     pub(super) link: OwnedLink,
     /// Whether it has been in the pool, and so may have died there.
     pub(super) pooled: bool,
-    /// Whether it has brought an answer.
-    pub(super) served: bool,
     /// Whether its answers are such that it may carry another request.
     pub(super) reusable: bool,
     pub(super) age: Age,
@@ -54,6 +53,7 @@ pub(super) struct Link {
     pub(super) host: HeaderValue,
     pub(super) line: Line,
     pub(super) remote_addr: Option<SocketAddr>,
+    pub(super) meter: Meter,
     /// Set when what is written goes nowhere.
     pub(super) write_dead: Option<Arc<AtomicBool>>,
     connection: Severable<Connection<Io, Body>>,
@@ -65,6 +65,7 @@ impl Http1 {
         permit: Permit,
         place: Place,
         remote_addr: Option<SocketAddr>,
+        traffic: Option<Arc<Traffic>>,
         max_buf_size: usize,
     ) -> Result<Self> {
         let mut extensions = http::Extensions::new();
@@ -85,6 +86,7 @@ impl Http1 {
             host: place.host,
             line: own_line,
             remote_addr,
+            meter: Meter::new(place.tallies, traffic),
             write_dead,
             connection: Severable::new(connection),
         };
@@ -92,7 +94,6 @@ impl Http1 {
             sender: Some(sender),
             link: OwnedLink(Arc::new(link)),
             pooled: false,
-            served: false,
             reusable: true,
             age: place.age,
         })
@@ -109,6 +110,7 @@ impl Http1 {
         &mut self,
         message: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        self.link.meter.sent();
         let sender = self.sender.as_mut();
         let sender = sender.expect("a connection that was hung up is not checked out again");
         sender.try_send_request(message)
@@ -128,7 +130,17 @@ impl Http1 {
     /// Whether an idle connection still stands, by a poll and a look at the raw socket.
     pub(super) fn is_alive(&self) -> bool {
         self.link.line.signal.ask_for_look();
-        self.link.drive_at_rest()
+        let lives = self.link.drive_at_rest();
+        if !lives {
+            self.link.meter.end(End::Peer);
+        }
+        lives
+    }
+
+    /// Says why the connection is being closed. The first word counts.
+    pub(super) fn because(self, why: End) -> Self {
+        self.link.meter.end(why);
+        self
     }
 
     /// Says goodbye to an idle connection: FIN, under TLS `close_notify` first. Never waits.
@@ -204,6 +216,8 @@ impl Deref for OwnedLink {
 
 impl Drop for OwnedLink {
     fn drop(&mut self) {
+        // Whoever had another reason has given it.
+        self.0.meter.end(End::Cancelled);
         self.0.close();
     }
 }

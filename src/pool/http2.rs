@@ -20,6 +20,7 @@ use hyper_util::rt::TokioTimer;
 use tokio_util::task::TaskTracker;
 
 use super::line::Line;
+use super::meter::Meter;
 use super::permit::{Books, Io, Permit, Stamp};
 use super::place::Place;
 use super::severable::Severable;
@@ -27,7 +28,7 @@ use super::signal::Signal;
 use super::timer::Timer;
 use crate::body::Body;
 use crate::config::Http2Config;
-use crate::connect::BoxConnection;
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many streams a connection may have until its peer has said how many.
@@ -51,8 +52,7 @@ pub(super) struct Link {
     limit: AtomicUsize,
     /// Whether it takes no new ones.
     over: AtomicBool,
-    /// Whether it has brought an answer.
-    served: AtomicBool,
+    meter: Meter,
     driving: Arc<Driving>,
     books: Weak<dyn Books>,
 }
@@ -75,6 +75,7 @@ impl Http2 {
         permit: Permit,
         place: Place,
         remote_addr: Option<SocketAddr>,
+        traffic: Option<Arc<Traffic>>,
         config: &Http2Config,
     ) -> Result<Self> {
         let driving = Arc::new(Driving::new(place.timer, place.tasks));
@@ -90,7 +91,7 @@ impl Http2 {
             remote_addr,
             limit: AtomicUsize::new(UNSETTLED),
             over: AtomicBool::new(false),
-            served: AtomicBool::new(false),
+            meter: Meter::new(place.tallies, traffic),
             driving,
             books,
         });
@@ -157,6 +158,10 @@ impl Link {
 
     pub(super) fn timer(&self) -> &Arc<Timer> {
         &self.driving.timer
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// How many streams the peer allows at a time.
@@ -240,6 +245,7 @@ impl Stream {
         &mut self,
         message: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        self.link.meter.sent();
         let sender = self.sender.take();
         let mut sender = sender.expect("a stream carries one request");
         sender.try_send_request(message)
@@ -267,9 +273,8 @@ impl Stream {
         self.link.retire();
     }
 
-    /// Notes an answer. `true`: the connection had brought one before.
-    pub(super) fn serve(&self) -> bool {
-        self.link.served.swap(true, Ordering::Relaxed)
+    pub(super) fn meter(&self) -> &Meter {
+        &self.link.meter
     }
 }
 

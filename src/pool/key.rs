@@ -1,5 +1,6 @@
 //! What makes two connections interchangeable.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use hashbrown::Equivalent;
@@ -49,5 +50,12 @@ impl Hash for OwnedKey {
 impl Equivalent<OwnedKey> for Key<'_> {
     fn equivalent(&self, other: &OwnedKey) -> bool {
         self.https == other.https && *self.authority == *other.authority
+    }
+}
+
+impl fmt::Display for OwnedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority)
     }
 }

@@ -11,6 +11,8 @@
 
 mod stats;
 
+mod meter;
+
 mod signal;
 
 mod permit;
@@ -47,6 +49,8 @@ mod state;
 
 mod streams;
 
+mod report;
+
 mod shared;
 
 mod expiry;
@@ -75,4 +79,4 @@ pub(crate) use incoming::Incoming;
 pub(crate) use message::{Outgoing, Terms};
 pub(crate) use owner::{Lease, Owner};
 pub(crate) use shared::Pool;
-pub use stats::{CloseReport, Stats};
+pub use stats::{CloseReport, ClosedBy, OriginStats, Stats};

@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::line::Line;
+use super::meter::Meter;
 use super::permit::{Permit, Stamp};
 use super::place::Place;
 use super::timer::Timer;
 use crate::body::Body;
 use crate::config::Http2Config;
-use crate::connect::BoxConnection;
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl Http2 {
         _: Permit,
         _: Place,
         _: Option<SocketAddr>,
+        _: Option<Arc<Traffic>>,
         _: &Http2Config,
     ) -> Result<Self> {
         Err(Error::new(ErrorKind::Connect).with_message(
@@ -71,6 +73,10 @@ impl Link {
     }
 
     pub(super) fn timer(&self) -> &Arc<Timer> {
+        match self.0 {}
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
         match self.0 {}
     }
 
@@ -115,7 +121,7 @@ impl Stream {
         match self.0 {}
     }
 
-    pub(super) fn serve(&self) -> bool {
+    pub(super) fn meter(&self) -> &Meter {
         match self.0 {}
     }
 }

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use tokio_util::task::TaskTracker;
 
 use super::age::Age;
+use super::meter::Tallies;
 use super::timer::Timer;
 
 /// What a connection is told of its origin and its runtime.
@@ -18,4 +19,5 @@ pub(super) struct Place {
     pub(super) age: Age,
     /// The pool's tasks, where those of the connection belong.
     pub(super) tasks: TaskTracker,
+    pub(super) tallies: Tallies,
 }

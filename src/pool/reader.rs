@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use super::connection::Lane;
 use super::limit::Limit;
 use super::line::Line;
+use super::meter::End;
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::upload::Upload;
@@ -158,6 +159,7 @@ impl Reader {
     }
 
     fn give_up(&mut self, phase: TimeoutPhase) -> Error {
+        self.source.ends(End::Error);
         self.source.sever();
         self.body = None;
         self.source = Source::Memory;
@@ -182,6 +184,7 @@ impl Reader {
     }
 
     fn fail(&mut self, error: hyper::Error) -> Error {
+        self.source.ends(End::Error);
         let line = self.source.parts().map(|(_, line)| line);
         let error = match (line, self.armed) {
             (Some(line), Some(phase)) if line.signal.has_passed() => Error::timeout(phase),
@@ -223,6 +226,19 @@ impl Source {
             Self::Memory => {}
             Self::Reader(exchange) => act(exchange.pool(), exchange.line()),
             Self::Task(upload) => upload.with_link(|pool, link| act(pool, &link.line)),
+        }
+    }
+
+    /// Says why a connection of the exchange's own is closed.
+    fn ends(&self, why: End) {
+        match self {
+            Self::Memory => {}
+            Self::Reader(exchange) => {
+                if let Lane::Http1(connection) = exchange.lane() {
+                    connection.link.meter.end(why);
+                }
+            }
+            Self::Task(upload) => upload.with_link(|_, link| link.meter.end(why)),
         }
     }
 

@@ -26,7 +26,15 @@ impl Sending {
         match self {
             Self::Small => false,
             Self::Large => true,
-            Self::Stream(progress) => !progress.is_taken(),
+            Self::Stream(progress) => !progress.is_taken() && !progress.is_held_back(),
+        }
+    }
+
+    /// Whether the peer has not asked for it.
+    pub(super) fn is_held_back(&self) -> bool {
+        match self {
+            Self::Small | Self::Large => false,
+            Self::Stream(progress) => progress.is_held_back() && !progress.is_taken(),
         }
     }
 

@@ -12,9 +12,10 @@ use super::connection::Lane;
 use super::entry::Aftermath;
 use super::http1::{Http1, Link};
 use super::line::Line;
+use super::meter::End;
 use super::permit::{Books, Stamp};
 use super::state::{Gate, Offer, State};
-use super::stats::{CloseReport, Stats};
+use super::stats::{CloseReport, OriginStats, Stats};
 use super::timer::Clock;
 use crate::config::PoolConfig;
 use crate::connect::Dial;
@@ -54,7 +55,6 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 struct Counted {
     pool: Arc<Pool>,
-    reused: bool,
 }
 
 impl Pool {
@@ -78,6 +78,7 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.lock();
+        let counts = state.counts(|_| true).plus(state.tally.counts());
         Stats {
             open: state.open,
             idle: state.idle,
@@ -85,11 +86,20 @@ impl Pool {
             connecting: state.connecting(),
             waiting: state.waiters.len(),
             exchanges: state.exchanges,
-            opened: state.opened,
-            reused: state.reused,
-            closed: state.closed,
+            opened: counts.opened,
+            closed: counts.closed,
+            closed_by: state.tally.closed_by(),
+            requests: counts.requests,
+            reused: counts.reused,
+            received: counts.received,
+            sent: counts.sent,
             one_shots: 0,
         }
+    }
+
+    pub(crate) fn origin_stats(&self) -> Vec<OriginStats> {
+        let state = self.lock();
+        state.origin_stats()
     }
 
     /// Marks a connection as nobody's exchange: it is closed as soon as the session is.
@@ -102,6 +112,7 @@ impl Pool {
             state.gate == Gate::Shut
         };
         if shut {
+            link.meter.end(End::Closed);
             link.sever();
         }
     }
@@ -138,18 +149,12 @@ impl Exchange {
             lane: None,
             counted: Counted {
                 pool: Arc::clone(pool),
-                reused: false,
             },
         })
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.counted.pool
-    }
-
-    /// Notes that the answer has come on a connection that had brought one before.
-    pub(super) fn count_reuse(&mut self) {
-        self.counted.reused = true;
     }
 
     /// What an exchange that sends has checked out, and the pool.
@@ -185,6 +190,13 @@ impl Exchange {
             return None;
         };
         let lives = connection.is_ready() || connection.link.drive_at_rest();
+        if !lives && !connection.age.is_spent() {
+            connection.link.meter.end(End::Peer);
+        } else if connection.age.is_spent() {
+            connection.link.meter.end(End::Requests);
+        } else if !connection.is_reusable() {
+            connection.link.meter.end(End::Error);
+        }
         if connection.is_ready() {
             self.pool().check_in(connection);
         } else if lives && connection.is_reusable() {
@@ -200,7 +212,6 @@ impl Drop for Counted {
         let closers = {
             let mut state = self.pool.lock();
             state.exchanges -= 1;
-            state.reused += u64::from(self.reused);
             state.closers
         };
         if closers > 0 {

@@ -3,6 +3,7 @@
 //! Everything here runs under the pool's one lock: it updates and answers, and never drops a
 //! connection, wakes a task or calls anything else. What must be dropped or woken is handed out.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
@@ -15,6 +16,7 @@ use super::connection::{Connection, Lane};
 use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle, Origin, Protocol, Waiter};
 use super::http1::{Http1, Link};
 use super::key::{Key, OwnedKey};
+use super::meter::{Counts, End, Tally};
 use super::permit::{Books, Permit, Stamp};
 use super::timer::Timer;
 use crate::config::{PoolConfig, Protocols};
@@ -29,6 +31,9 @@ pub(super) enum Gate {
     /// Nobody.
     Shut,
 }
+
+/// What is told apart of the bytes that connections have received: less makes no buffer grow.
+const STREAMED: u64 = 64 * 1024;
 
 /// Where an idle connection is found.
 enum Spot {
@@ -97,9 +102,7 @@ pub(super) struct State {
     pub(super) exchanges: usize,
     pub(super) idle: usize,
     pub(super) open: usize,
-    pub(super) opened: u64,
-    pub(super) reused: u64,
-    pub(super) closed: u64,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl Limits {
@@ -132,9 +135,7 @@ impl State {
             exchanges: 0,
             idle: 0,
             open: 0,
-            opened: 0,
-            reused: 0,
-            closed: 0,
+            tally: Arc::default(),
         }
     }
 
@@ -154,6 +155,7 @@ impl State {
         let id = self.origins.insert(Origin {
             key: key.to_owned(),
             protocol,
+            tally: Arc::default(),
             idle: Vec::new(),
             shared: Vec::new(),
             sides: Vec::new(),
@@ -193,7 +195,8 @@ impl State {
             if found.until > now {
                 return Some(found);
             }
-            expired.push(Connection::Http1(found.connection));
+            let why = found.connection.age.why(now);
+            expired.push(Connection::Http1(found.connection.because(why)));
         }
     }
 
@@ -302,7 +305,8 @@ impl State {
     }
 
     /// An idle connection that makes room at a limit for the newest in the queue: one of another
-    /// runtime rather than one of its own, then the one that has idled longest.
+    /// runtime rather than one of its own, then the one that has streamed most, whose buffers have
+    /// grown, then the one that has idled longest.
     pub(super) fn evict(&mut self) -> Option<Connection> {
         if self.idle == 0 {
             return None;
@@ -311,25 +315,31 @@ impl State {
         let alone = self.origins.iter().flat_map(|(id, origin)| {
             let idle = origin.idle.iter().enumerate();
             idle.map(move |(place, idle)| {
-                let runtime = idle.connection.link.line.timer.id();
-                (runtime, idle.since, id, Spot::Alone(id, place))
+                let link = &idle.connection.link;
+                let runtime = link.line.timer.id();
+                let streamed = link.meter.received() / STREAMED;
+                (runtime, streamed, idle.since, id, Spot::Alone(id, place))
             })
         });
         let shared = self.entries.iter().filter_map(|(id, entry)| {
             let shared = entry.idle_shared()?;
-            Some((entry.runtime, shared.since, entry.origin, Spot::Shared(id)))
+            let streamed = shared.link.meter().received() / STREAMED;
+            let spot = Spot::Shared(id);
+            Some((entry.runtime, streamed, shared.since, entry.origin, spot))
         });
         let (.., spot) = alone
             .chain(shared)
-            .filter(|(_, _, origin, _)| self.is_helped_by(waiter, *origin))
-            .min_by_key(|(runtime, since, ..)| (*runtime == waiter.runtime, *since))?;
+            .filter(|(.., origin, _)| self.is_helped_by(waiter, *origin))
+            .min_by_key(|(runtime, streamed, since, ..)| {
+                (*runtime == waiter.runtime, Reverse(*streamed), *since)
+            })?;
         match spot {
             Spot::Alone(origin, place) => {
                 self.idle -= 1;
                 let idle = self.origins[origin].idle.remove(place);
-                Some(Connection::Http1(idle.connection))
+                Some(Connection::Http1(idle.connection.because(End::Evicted)))
             }
-            Spot::Shared(id) => self.withdraw(id),
+            Spot::Shared(id) => self.withdraw(id, End::Evicted),
         }
     }
 
@@ -343,18 +353,20 @@ impl State {
     /// itself or by its place; else lays it to rest.
     pub(super) fn offer(&mut self, connection: Http1, now: u64) -> Offer {
         if self.gate != Gate::Open && self.waiters.is_empty() {
-            return Offer::Refused(connection);
+            return Offer::Refused(connection.because(End::Closed));
         }
         let Some(until) = connection.age.idles_until(now) else {
-            return Offer::Refused(connection);
+            let why = connection.age.why(now);
+            return Offer::Refused(connection.because(why));
         };
         let Some(entry) = self.entry_of(&connection.link) else {
-            return Offer::Refused(connection);
+            return Offer::Refused(connection.because(End::Peer));
         };
         entry.background = false;
         let (origin, runtime) = (connection.link.origin, connection.link.line.timer.id());
+        let is_new = !connection.link.meter.has_served();
         let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
-            if waiter.takes(origin, runtime, !connection.served) {
+            if waiter.takes(origin, runtime, is_new) {
                 return Some(Some(ticket));
             }
             self.is_helped_by(waiter, origin).then_some(None)
@@ -365,14 +377,14 @@ impl State {
                 self.serve(ticket, Lane::Http1(connection), &mut aftermath);
                 return Offer::Taken(aftermath);
             }
-            Some(None) => return Offer::Refused(connection),
+            Some(None) => return Offer::Refused(connection.because(End::Evicted)),
             None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
-                return Offer::Refused(connection);
+                return Offer::Refused(connection.because(End::Evicted));
             }
             None => {}
         }
         if self.gate != Gate::Open {
-            return Offer::Refused(connection);
+            return Offer::Refused(connection.because(End::Closed));
         }
         self.origins[origin].idle.push(Idle {
             connection,
@@ -389,9 +401,9 @@ impl State {
         let dead = self.take_dead(id);
         let entry = self.entries.remove(id);
         self.origins[entry.origin].live -= 1;
-        if entry.is_open() {
+        if let Some(link) = entry.link() {
+            link.meter().hand_in();
             self.open -= 1;
-            self.closed += 1;
         } else {
             let origin = &mut self.origins[entry.origin];
             origin.with_side(entry.runtime, |side| side.attempts -= 1);
@@ -410,12 +422,13 @@ impl State {
     fn take_dead(&mut self, id: usize) -> Option<Connection> {
         let entry = &self.entries[id];
         if matches!(entry.kind, EntryKind::Shared(_)) {
-            return self.withdraw(id);
+            return self.withdraw(id, End::Peer);
         }
         let idle = &mut self.origins[entry.origin].idle;
         let place = idle.iter().position(|idle| idle.connection.link.id == id)?;
         self.idle -= 1;
-        Some(Connection::Http1(idle.remove(place).connection))
+        let dead = idle.remove(place).connection;
+        Some(Connection::Http1(dead.because(End::Peer)))
     }
 
     /// Gives a permit to the first waiter that may have one. `false`: there is none.
@@ -468,8 +481,11 @@ impl State {
         let origin = &mut self.origins[entry.origin];
         origin.with_side(entry.runtime, |side| side.attempts -= 1);
         self.open += 1;
-        self.opened += 1;
-        self.turn(id, kind)
+        let before = self.turn(id, kind);
+        if let Some(link) = self.entries[id].link() {
+            link.meter().opened();
+        }
+        before
     }
 
     /// The timer of a runtime, and those that nothing needs any more.
@@ -482,6 +498,15 @@ impl State {
         let timer = Arc::new(Timer::new(runtime.clone()));
         self.timers.push(Arc::clone(&timer));
         (timer, gone)
+    }
+
+    /// What live connections have done that no tally has yet.
+    pub(super) fn counts(&self, which: impl Fn(&Entry) -> bool) -> Counts {
+        let entries = self.entries.iter().map(|(_, entry)| entry);
+        let links = entries.filter(|entry| which(entry)).filter_map(Entry::link);
+        links.fold(Counts::default(), |counts, link| {
+            counts.plus(link.meter().counts())
+        })
     }
 
     pub(super) fn connecting(&self) -> usize {

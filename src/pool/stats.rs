@@ -24,12 +24,81 @@ pub struct Stats {
     pub exchanges: usize,
     /// Connections opened so far.
     pub opened: u64,
-    /// Exchanges over that were answered on a connection which had brought an answer before, so far.
-    pub reused: u64,
     /// Connections closed so far, by either side.
     pub closed: u64,
+    /// The same by reason.
+    pub closed_by: ClosedBy,
+    /// Requests given to a connection so far. One that is sent again counts again.
+    pub requests: u64,
+    /// Answers so far on connections that had brought one before.
+    pub reused: u64,
+    /// Bytes read from sockets so far, TLS included, where the connector counts them: the
+    /// [`DefaultConnector`](crate::DefaultConnector) and
+    /// [`BoxConnection::from_io`](crate::BoxConnection::from_io) do.
+    pub received: u64,
+    /// Bytes written to sockets so far, in the same way.
+    pub sent: u64,
     /// Sessions made for a single call because none was open, so far. Counted by the holder.
     pub one_shots: u64,
+}
+
+/// Connections closed so far, by reason. What has been said of one that is about to close counts
+/// already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ClosedBy {
+    /// Idle longer than `pool_idle_timeout`, or than the server had granted.
+    pub idle: u64,
+    /// Older than `pool_max_age`.
+    pub age: u64,
+    /// After `pool_max_requests`, or as many as the server had granted, or one with `force_close`.
+    pub requests: u64,
+    /// By the peer: while it idled, with its last answer, or with a request on its way that it had
+    /// not taken.
+    pub peer: u64,
+    /// Broken off or broken under an exchange, out of time, or not to be trusted any more.
+    pub error: u64,
+    /// With an exchange that was dropped.
+    pub cancelled: u64,
+    /// To make room at a limit.
+    pub evicted: u64,
+    /// By the session: `close`, `close_idle`, the last handle's drop.
+    pub closed: u64,
+}
+
+/// A snapshot of a session's connections to one origin.
+///
+/// Kept while there is a connection to it, or a request that waits for one: its counters begin anew
+/// when there was none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OriginStats {
+    /// Scheme, host and port: `https://example.com`, the scheme's default port left out.
+    pub origin: String,
+    /// Connections that are open now: idle or in use.
+    pub open: usize,
+    /// Open connections that wait for a request.
+    pub idle: usize,
+    /// Open connections in an exchange, or being drained after one.
+    pub in_use: usize,
+    /// Connections being made now.
+    pub connecting: usize,
+    /// Requests that wait for a connection now, those that are making one themselves included.
+    pub waiting: usize,
+    /// Connections opened so far.
+    pub opened: u64,
+    /// Connections closed so far.
+    pub closed: u64,
+    /// The same by reason.
+    pub closed_by: ClosedBy,
+    /// Requests given to a connection so far.
+    pub requests: u64,
+    /// Answers so far on connections that had brought one before.
+    pub reused: u64,
+    /// Bytes read from sockets so far, as in [`Stats::received`].
+    pub received: u64,
+    /// Bytes written to sockets so far.
+    pub sent: u64,
 }
 
 /// What an awaited close found and did.
@@ -70,9 +139,28 @@ impl Stats {
             waiting: self.waiting + other.waiting,
             exchanges: self.exchanges + other.exchanges,
             opened: self.opened + other.opened,
-            reused: self.reused + other.reused,
             closed: self.closed + other.closed,
+            closed_by: self.closed_by.plus(other.closed_by),
+            requests: self.requests + other.requests,
+            reused: self.reused + other.reused,
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
             one_shots: self.one_shots + other.one_shots,
+        }
+    }
+}
+
+impl ClosedBy {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            idle: self.idle + other.idle,
+            age: self.age + other.age,
+            requests: self.requests + other.requests,
+            peer: self.peer + other.peer,
+            error: self.error + other.error,
+            cancelled: self.cancelled + other.cancelled,
+            evicted: self.evicted + other.evicted,
+            closed: self.closed + other.closed,
         }
     }
 }

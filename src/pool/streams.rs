@@ -10,6 +10,7 @@ use super::connection::{Connection, Lane};
 use super::entry::{Aftermath, Entry, EntryKind, Protocol, Shared};
 use super::http2::{Http2, Stream};
 use super::line::Line;
+use super::meter::End;
 use super::permit::{Books, Stamp};
 use super::state::{Gate, State};
 
@@ -31,7 +32,8 @@ impl State {
                     if !expired && shared.age.idles_until(now).is_some() {
                         return self.begin_stream(id, true);
                     }
-                    leaving.extend(self.withdraw(id));
+                    let why = shared.age.why(now);
+                    leaving.extend(self.withdraw(id, why));
                 }
                 _ => place += 1,
             }
@@ -68,7 +70,7 @@ impl State {
         self.idle += 1;
         let stream = wanted.then(|| self.begin_stream(id, false)).flatten();
         if is_over {
-            aftermath.leaving.extend(self.withdraw(id));
+            aftermath.leaving.extend(self.withdraw(id, End::Peer));
         }
         self.share_out(id, now, aftermath);
         (stream, before)
@@ -128,7 +130,8 @@ impl State {
                 return;
             }
             let Some(until) = shared.age.idles_until(now) else {
-                aftermath.leaving.extend(self.withdraw(id));
+                let why = shared.age.why(now);
+                aftermath.leaving.extend(self.withdraw(id, why));
                 return;
             };
             if !shared.has_room() && !shared.is_idle() {
@@ -157,8 +160,12 @@ impl State {
                     aftermath.watch = timer.zip(Some(until));
                     return;
                 }
-                Some(None) | None => {
-                    aftermath.leaving.extend(self.withdraw(id));
+                Some(None) => {
+                    aftermath.leaving.extend(self.withdraw(id, End::Evicted));
+                    return;
+                }
+                None => {
+                    aftermath.leaving.extend(self.withdraw(id, End::Closed));
                     return;
                 }
             }
@@ -166,7 +173,7 @@ impl State {
     }
 
     /// Takes the pool's handle to a connection, so that no new stream begins on it.
-    pub(super) fn withdraw(&mut self, id: usize) -> Option<Connection> {
+    pub(super) fn withdraw(&mut self, id: usize, why: End) -> Option<Connection> {
         let shared = self.shared(id)?;
         let mut connection = shared.connection.take()?;
         if shared.streams.is_empty() {
@@ -180,14 +187,14 @@ impl State {
         let origin = &mut self.origins[origin];
         origin.shared.retain(|own| *own != id);
         origin.with_side(runtime, |side| side.shared -= 1);
-        Some(Connection::Http2(connection))
+        Some(Connection::Http2(connection).because(why))
     }
 
     /// The same by the connection's stamp; those who waited for its streams may make another.
     pub(super) fn retire(&mut self, which: Stamp, books: &Arc<dyn Books>) -> Aftermath {
         let mut aftermath = Aftermath::default();
         if self.shared_of(which).is_some() {
-            aftermath.leaving.extend(self.withdraw(which.id));
+            aftermath.leaving.extend(self.withdraw(which.id, End::Peer));
             aftermath.wakers = self.pass_on_all(books);
         }
         aftermath
