@@ -1,7 +1,8 @@
-//! One attempt to make a connection, which its requester drives and anybody may cut.
+//! One attempt to make a connection, which its requester drives and anybody may cut or take over.
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
@@ -9,23 +10,36 @@ use futures::task::AtomicWaker;
 
 use super::connection::Connection;
 use super::severable::Severable;
+use super::timer::Timer;
 use crate::error::{Error, Result};
 
 pub(super) struct Attempt {
     /// Holds the permit as well: it comes back when the future is gone.
     connecting: Severable<BoxFuture<'static, Result<Connection>>>,
     task: AtomicWaker,
+    /// Whether it goes on for whoever comes next, as its requester has got another connection.
+    adopted: AtomicBool,
+    pub(super) timer: Arc<Timer>,
 }
 
-/// The requester's handle: gives the attempt up when dropped.
+/// The requester's handle: gives the attempt up when dropped, unless it was adopted.
 #[derive(Debug)]
 pub(super) struct OwnedAttempt(pub(super) Arc<Attempt>);
 
+/// The handle of the task that goes on with it: gives it up when dropped.
+#[derive(Debug)]
+pub(super) struct Adopted(pub(super) Arc<Attempt>);
+
 impl Attempt {
-    pub(super) fn new(connecting: BoxFuture<'static, Result<Connection>>) -> Self {
+    pub(super) fn new(
+        connecting: BoxFuture<'static, Result<Connection>>,
+        timer: Arc<Timer>,
+    ) -> Self {
         Self {
             connecting: Severable::new(connecting),
             task: AtomicWaker::new(),
+            adopted: AtomicBool::new(false),
+            timer,
         }
     }
 
@@ -39,6 +53,11 @@ impl Attempt {
         }))
     }
 
+    /// Takes it over from its requester. `false`: somebody has.
+    pub(super) fn adopt(&self) -> bool {
+        !self.adopted.swap(true, Ordering::SeqCst)
+    }
+
     /// Closes what has been opened so far and tells the requester.
     pub(super) fn sever(&self) {
         self.connecting.sever();
@@ -47,14 +66,22 @@ impl Attempt {
 }
 
 impl Deref for OwnedAttempt {
-    type Target = Attempt;
+    type Target = Arc<Attempt>;
 
-    fn deref(&self) -> &Attempt {
+    fn deref(&self) -> &Arc<Attempt> {
         &self.0
     }
 }
 
 impl Drop for OwnedAttempt {
+    fn drop(&mut self) {
+        if !self.0.adopted.load(Ordering::SeqCst) {
+            self.0.connecting.close();
+        }
+    }
+}
+
+impl Drop for Adopted {
     fn drop(&mut self) {
         self.0.connecting.close();
     }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::age::Age;
-use super::attempt::{Attempt, OwnedAttempt};
+use super::attempt::{Adopted, Attempt, OwnedAttempt};
 use super::connection::{Connection, Lane, Link};
 use super::entry::{Aftermath, EntryKind, Grant, Idle};
 use super::http2::Stream;
@@ -162,7 +162,8 @@ impl Pool {
         let connecting = self.dial.dial(origin_of(wants.uri));
         let limit = self.config.connect_timeout;
         let http = self.config.http;
-        let attempt = Arc::new(Attempt::new(Box::pin(async move {
+        let timer = Arc::clone(&place.timer);
+        let connecting = Box::pin(async move {
             // Declared before all that it covers, and so dropped after it.
             let permit = permit;
             let made = match limit {
@@ -172,8 +173,8 @@ impl Pool {
                 None => connecting.await,
             };
             Connection::handshake(made?, permit, place, http).await
-        })));
-        let attempt = OwnedAttempt(attempt);
+        });
+        let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, timer)));
         let severed = {
             let mut state = self.lock();
             state.turn(id, EntryKind::Connecting(Arc::clone(&attempt.0)));
@@ -186,14 +187,13 @@ impl Pool {
         Ok(attempt)
     }
 
-    /// Lets a connection that lost its race be made all the same: the next waiter may need it.
-    fn connect_in_background(self: &Arc<Self>, id: usize, attempt: OwnedAttempt, runtime: &Handle) {
-        if let Some(entry) = self.lock().entries.get_mut(id) {
-            entry.background = true;
-        }
+    /// Has a connection made all the same that lost its race: the next in the queue may need it.
+    pub(super) fn go_on(self: &Arc<Self>, attempt: Arc<Attempt>) {
         let pool = Arc::clone(self);
+        let runtime = attempt.timer.runtime.clone();
         runtime.spawn(self.tasks.track_future(async move {
-            let made = poll_fn(|cx| attempt.poll(cx)).await;
+            let attempt = Adopted(attempt);
+            let made = poll_fn(|cx| attempt.0.poll(cx)).await;
             // A first poll, so that hyper asks for a request and sees the peer close.
             if let Ok(connection) = made
                 && let Some(Lane::Http1(connection)) = pool.opened(connection, false)
@@ -295,18 +295,18 @@ impl<'a> Ticket<'a> {
 
     fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool, now: u64) -> Result<Drawn<'a>> {
         let books = Arc::clone(pool) as Arc<dyn Books>;
-        let mut unused = Vec::new();
+        let mut aftermath = Aftermath::default();
         let drawn = {
             let mut state = pool.lock();
             if state.severed {
                 return Err(closed_while_waiting());
             }
-            let found = wants.take(&mut state, now, fresh, &mut unused);
+            let found = wants.take(&mut state, now, fresh, &mut aftermath.leaving);
             found.map_or_else(
                 || {
                     let runtime = wants.runtime.id();
-                    let number = state.enqueue(wants.key, runtime, fresh, &books);
-                    unused.extend(state.evict());
+                    let number = state.enqueue(wants.key, runtime, fresh, &books, &mut aftermath);
+                    aftermath.leaving.extend(state.evict());
                     Drawn::Place(Self {
                         pool,
                         wants,
@@ -317,7 +317,7 @@ impl<'a> Ticket<'a> {
                 Drawn::Found,
             )
         };
-        unused.into_iter().for_each(Connection::shut_down);
+        aftermath.settle();
         Ok(drawn)
     }
 
@@ -327,9 +327,11 @@ impl<'a> Ticket<'a> {
                 // With a stream there are as many more; with a connection there is one less.
                 if let Some((id, attempt)) = self.attempt.take()
                     && matches!(lane, Lane::Http1(_))
+                    && attempt.adopt()
                 {
-                    let runtime = self.wants.runtime;
-                    self.pool.connect_in_background(id, attempt, runtime);
+                    // Begun in the moment in which the other came.
+                    self.pool.lock().set_aside(id, &attempt);
+                    self.pool.go_on(Arc::clone(&attempt));
                 }
                 return Poll::Ready(Ok(lane));
             }

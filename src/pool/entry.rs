@@ -13,7 +13,7 @@ use super::http1::{self, Http1};
 use super::http2::{self, Http2};
 use super::key::OwnedKey;
 use super::meter::Tally;
-use super::permit::Permit;
+use super::permit::{Permit, Stamp};
 use super::signal::Signal;
 use super::timer::Timer;
 
@@ -39,6 +39,8 @@ pub(super) struct Side {
     runtime: runtime::Id,
     /// Requests in the queue that have not been served.
     pub(super) waiting: usize,
+    /// Of those, how many have not been given a permit.
+    pub(super) empty_handed: usize,
     /// Connections in the making. Each will serve one of them, whoever began it.
     pub(super) attempts: usize,
     /// Connections that take new streams.
@@ -69,6 +71,7 @@ pub(super) struct Idle {
 /// A live connection, or one being made.
 #[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) stamp: Stamp,
     pub(super) origin: usize,
     pub(super) runtime: runtime::Id,
     pub(super) kind: EntryKind,
@@ -105,7 +108,8 @@ pub(super) struct Waiter {
     pub(super) runtime: runtime::Id,
     /// Wants no HTTP/1 connection that has carried something already.
     pub(super) fresh: bool,
-    pub(super) permitted: bool,
+    /// The permit that it was given.
+    pub(super) permit: Option<Stamp>,
     pub(super) served: bool,
     pub(super) waker: Option<Waker>,
     pub(super) grant: Option<Grant>,
@@ -125,6 +129,8 @@ pub(super) struct Aftermath {
     pub(super) wakers: Vec<Waker>,
     pub(super) unused: Vec<Grant>,
     pub(super) leaving: Vec<Connection>,
+    /// To be driven by a task of the pool's.
+    pub(super) adopted: Vec<Arc<Attempt>>,
     /// Who must look at a connection that idles now, and when at the latest.
     pub(super) watch: Option<(Arc<Timer>, u64)>,
 }
@@ -137,6 +143,7 @@ impl Origin {
             self.sides.push(Side {
                 runtime,
                 waiting: 0,
+                empty_handed: 0,
                 attempts: 0,
                 shared: 0,
             });
@@ -147,6 +154,12 @@ impl Origin {
         if side.waiting + side.attempts + side.shared == 0 {
             self.sides.swap_remove(place);
         }
+    }
+
+    /// Whether no request of this runtime waits without a permit but the newest.
+    pub(super) fn has_one_empty_handed(&self, runtime: runtime::Id) -> bool {
+        let side = self.sides.iter().find(|side| side.runtime == runtime);
+        side.is_some_and(|side| side.empty_handed == 1)
     }
 
     /// Whether a connection more would serve a request of this runtime that no other will: not while
@@ -211,12 +224,12 @@ impl Waiter {
     }
 
     pub(super) fn is_waiting_for_a_place(&self) -> bool {
-        !self.permitted && !self.served && self.grant.is_none()
+        self.permit.is_none() && !self.served && self.grant.is_none()
     }
 }
 
 impl Aftermath {
-    /// Wakes and closes. What must be watched is left to the caller.
+    /// Wakes and closes. What must be watched or driven is left to the caller.
     pub(super) fn settle(self) {
         self.wakers.into_iter().for_each(Waker::wake);
         self.leaving.into_iter().for_each(Connection::shut_down);

@@ -129,7 +129,7 @@ impl Pool {
         let timer = Arc::clone(&connection.link.line.timer);
         let offer = self.lock().offer(connection, now);
         match offer {
-            Offer::Taken(aftermath) => aftermath.settle(),
+            Offer::Taken(aftermath) => self.settle(aftermath, now),
             Offer::Idling { until } => self.watch_idle(&timer, now, until),
             Offer::Refused(connection) => connection.shut_down(),
         }
@@ -224,6 +224,9 @@ impl Pool {
     /// Wakes, closes and watches what a change of the books calls for.
     pub(super) fn settle(self: &Arc<Self>, mut aftermath: Aftermath, now: u64) {
         let watch = aftermath.watch.take();
+        for attempt in std::mem::take(&mut aftermath.adopted) {
+            self.go_on(attempt);
+        }
         aftermath.settle();
         if let Some((timer, until)) = watch {
             self.watch_idle(&timer, now, until);

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 use tokio::runtime::{self, Handle};
 
+use super::attempt::Attempt;
 use super::connection::{Connection, Lane};
 use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle, Origin, Protocol, Waiter};
 use super::http1::{Http1, Link};
@@ -207,29 +208,35 @@ impl State {
         runtime: runtime::Id,
         fresh: bool,
         books: &Arc<dyn Books>,
+        aftermath: &mut Aftermath,
     ) -> u64 {
         let origin = self.origin_of(key);
         self.origins[origin].users += 1;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         // One that is free is wanted by nobody who came before: each that comes back goes to the first.
-        let side = &mut self.origins[origin];
-        side.with_side(runtime, |side| side.waiting += 1);
+        self.origins[origin].with_side(runtime, |side| {
+            side.waiting += 1;
+            side.empty_handed += 1;
+        });
         let waiter = Waiter {
             origin,
             runtime,
             fresh,
-            permitted: false,
+            permit: None,
             served: false,
             waker: None,
             grant: None,
         };
-        // A place that is free is wanted by nobody who came before: each that comes back goes to the
-        // first.
+        // A place that is free is wanted by nobody of another origin: each that comes back goes to the
+        // first who does. Of this one, some may count on a connection that is being made already.
         let may_connect = self.may_connect(&waiter);
+        let alone = self.origins[origin].has_one_empty_handed(runtime);
         self.waiters.insert(ticket, waiter);
-        if may_connect {
+        if may_connect && alone {
             self.grant_permit(ticket, books);
+        } else if may_connect {
+            self.pass_on(books, &mut aftermath.wakers);
         }
         ticket
     }
@@ -265,7 +272,10 @@ impl State {
         let origin = &mut self.origins[waiter.origin];
         origin.users += 1;
         origin.live += 1;
-        origin.with_side(waiter.runtime, |side| side.attempts += 1);
+        origin.with_side(waiter.runtime, |side| {
+            side.attempts += 1;
+            side.empty_handed -= 1;
+        });
         let place = self.entries.vacant_entry();
         let stamp = Stamp {
             id: place.key(),
@@ -273,22 +283,38 @@ impl State {
         };
         self.next_number += 1;
         place.insert(Entry {
+            stamp,
             origin: waiter.origin,
             runtime: waiter.runtime,
             kind: EntryKind::Permitted,
             background: false,
         });
-        waiter.permitted = true;
+        waiter.permit = Some(stamp);
         waiter.grant = Some(Grant::Permit(Permit::new(stamp, Arc::clone(books))));
         waiter.waker.take()
     }
 
-    /// Gives one in the queue what it waits for. What it had got before and not fetched is left over.
+    /// Gives one in the queue what it waits for. What it had got before and not fetched is left over;
+    /// a connection that it is making goes on for the next, also if it is not polled for a while.
     pub(super) fn serve(&mut self, ticket: u64, lane: Lane, aftermath: &mut Aftermath) {
         let waiter = self.waiters.get_mut(&ticket);
         let waiter = waiter.expect("it was found in the queue a moment ago");
-        self.origins[waiter.origin].with_side(waiter.runtime, |side| side.waiting -= 1);
+        let was_empty_handed = waiter.permit.is_none();
+        self.origins[waiter.origin].with_side(waiter.runtime, |side| {
+            side.waiting -= 1;
+            side.empty_handed -= usize::from(was_empty_handed);
+        });
         waiter.served = true;
+        let permit = waiter.permit;
+        if let Lane::Http1(_) = lane
+            && let Some(entry) = permit.and_then(|stamp| self.entries.get_mut(stamp.id))
+            && Some(entry.stamp) == permit
+            && let EntryKind::Connecting(attempt) = &entry.kind
+            && attempt.adopt()
+        {
+            entry.background = true;
+            aftermath.adopted.push(Arc::clone(attempt));
+        }
         let before = waiter.grant.replace(Grant::Lane(lane));
         aftermath.unused.extend(before);
         aftermath.wakers.extend(waiter.waker.take());
@@ -298,7 +324,10 @@ impl State {
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&ticket)?;
         if !waiter.served {
-            self.origins[waiter.origin].with_side(waiter.runtime, |side| side.waiting -= 1);
+            self.origins[waiter.origin].with_side(waiter.runtime, |side| {
+                side.waiting -= 1;
+                side.empty_handed -= usize::from(waiter.permit.is_none());
+            });
         }
         self.leave_origin(waiter.origin);
         Some(waiter)
@@ -466,6 +495,15 @@ impl State {
                 self.each_for_itself(origin, books)
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Marks an attempt as nobody's exchange.
+    pub(super) fn set_aside(&mut self, id: usize, attempt: &Arc<Attempt>) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && matches!(&entry.kind, EntryKind::Connecting(own) if Arc::ptr_eq(own, attempt))
+        {
+            entry.background = true;
         }
     }
 
