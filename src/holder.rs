@@ -198,19 +198,22 @@ impl<C: Connector> SessionHolder<C> {
     ///
     /// A bare `Ok(…)` at the closure's end, if a `?` outside turns its error into yet another: name
     /// it, `Ok::<_, hyper_session::Error>(…)`.
-    pub async fn with_session<F, Fut, T, E>(&self, f: F) -> Result<T, E>
+    pub fn with_session<F, Fut, T, E>(&self, f: F) -> impl Future<Output = Result<T, E>>
     where
         F: FnOnce(Session) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
-        let Held { session, lease } = match self.slot.hold_now() {
-            Some(held) => held,
-            None => self.slot.hold().await?,
-        };
-        let result = f(session).await;
-        drop(lease);
-        result
+        let slot = &*self.slot;
+        // Not an `async fn`, which would move `f` once more.
+        async move {
+            let held = match slot.hold_now() {
+                Some(held) => held,
+                None => slot.hold().await?,
+            };
+            // The lease stays in `held`, which outlives the future of `f`.
+            f(held.session).await
+        }
     }
 
     /// Makes a stream of what `f` makes with the session, which stays open until the stream has

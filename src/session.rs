@@ -61,6 +61,7 @@ impl Session {
         &self.client
     }
 
+    #[inline]
     pub(crate) fn lease(&self) -> Option<Lease> {
         self.client.lease()
     }

@@ -100,6 +100,7 @@ impl Slot {
         }
     }
 
+    #[inline]
     fn read(&self) -> RwLockReadGuard<'_, Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +122,8 @@ impl Slot {
     }
 
     /// The open session, held.
+    // Inlined with what it calls: every `with_session` pays for it.
+    #[inline]
     pub(crate) fn hold_now(&self) -> Option<Held> {
         let content = self.read();
         let open = content.open.as_ref()?;

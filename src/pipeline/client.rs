@@ -47,6 +47,7 @@ impl Client {
         &self.owner
     }
 
+    #[inline]
     pub(crate) fn lease(&self) -> Option<Lease> {
         self.owner.lease()
     }

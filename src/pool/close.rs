@@ -25,6 +25,7 @@ const CLOSING: usize = 1 << (usize::BITS - 1);
 
 impl Pool {
     /// Counts a lease, unless a close has begun.
+    #[inline]
     pub(super) fn lend(&self) -> bool {
         let leases = &self.ending.leases;
         leases
@@ -35,6 +36,7 @@ impl Pool {
     }
 
     /// Counts a lease as back.
+    #[inline]
     pub(super) fn take_back(&self) {
         if self.ending.leases.fetch_sub(1, Ordering::AcqRel) == CLOSING | 1 {
             self.leases_are_back();

@@ -25,12 +25,14 @@ impl Owner {
     }
 
     /// Takes a lease. `None`: a close has begun, and waits for those that are out.
+    #[inline]
     pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
         self.pool.lend().then(|| Lease(Arc::clone(self)))
     }
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         self.0.pool.take_back();
     }
