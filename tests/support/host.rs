@@ -97,6 +97,10 @@ impl Host {
         self.counts().live
     }
 
+    pub fn peak(&self) -> usize {
+        self.counts().peak
+    }
+
     pub fn closed(&self) -> usize {
         self.counts().closed()
     }

@@ -16,6 +16,7 @@ pub mod body;
 pub mod books;
 pub mod connection;
 pub mod connectors;
+pub mod dice;
 pub mod gate;
 pub mod host;
 #[cfg(feature = "http2")]

@@ -19,6 +19,8 @@ pub struct Counts {
     pub accepted: usize,
     /// Connections whose end the host has not seen yet.
     pub live: usize,
+    /// The most connections that were live at any one time.
+    pub peak: usize,
     /// Requests that reached the handler, or that a script has read.
     pub requests: usize,
     /// TLS handshakes that were completed.
@@ -89,6 +91,7 @@ impl Tally {
             number = counts.accepted;
             counts.accepted += 1;
             counts.live += 1;
+            counts.peak = counts.peak.max(counts.live);
             counts.open.insert(number);
         });
         Ticket {
