@@ -16,9 +16,9 @@ use support::accounts::{Accounts, assert_accounts};
 use support::connectors::{Counting, Fate, Fated};
 use support::dice::Dice;
 use support::gate::Gate;
-use support::server::{Server, echo, full, respond};
+use support::server::{Server, channel_body, echo, full, respond};
 use support::tally::PATIENCE;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::timeout;
 
 const SEED: u64 = 0x5eed_0004;
@@ -26,6 +26,8 @@ const CLOSES: usize = 1000;
 const LIMIT: usize = 4;
 /// More than is read off a body that nobody wants.
 const LARGE: usize = 300_000;
+/// How many kinds of deeds there are; the last one goes on until it is cut.
+const DEEDS: usize = 6;
 
 type Connector = Fated<DefaultConnector>;
 type Network = Counting<Connector>;
@@ -37,9 +39,10 @@ fn network(gate: &Gate, mut dice: Dice) -> Network {
     let gate = gate.clone();
     let connector = DefaultConnector::new().expect("a connector");
     Counting::new(Fated::new(connector, move |number| {
-        match slow[number % slow.len()] {
-            true => Fate::Behind(gate.clone()),
-            false => Fate::Made,
+        if slow[number % slow.len()] {
+            Fate::Behind(gate.clone())
+        } else {
+            Fate::Made
         }
     }))
 }
@@ -51,9 +54,22 @@ fn builder(network: &Network) -> SessionBuilder<Network> {
         .when_closed(WhenClosed::Refuse)
 }
 
+/// How a session is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// With a deadline.
+    Within,
+    /// Without one.
+    Patient,
+    /// Both at once.
+    Both,
+    /// With a deadline, while it is started.
+    AgainstAStart,
+}
+
 /// One thing that a caller does with a session.
-async fn deed(session: Session, url: Arc<str>, mut dice: Dice) -> Result<()> {
-    match dice.below(5) {
+async fn deed(session: Session, url: Arc<str>, deeds: usize, mut dice: Dice) -> Result<()> {
+    match dice.below(deeds) {
         0 | 1 => {
             let answer = session.get(format!("{url}/small")).send().await?;
             answer.bytes().await?;
@@ -74,28 +90,32 @@ async fn deed(session: Session, url: Arc<str>, mut dice: Dice) -> Result<()> {
                 answer.bytes().await?;
             }
         }
-        _ => {
+        4 => {
             // Given up, in whichever phase it is.
             let answer = session.get(format!("{url}/large")).send();
             let patience = Duration::from_millis(1);
             let _ = timeout(patience, async { answer.await?.bytes().await }).await;
+        }
+        _ => {
+            let mut answer = session.get(format!("{url}/endless")).send().await?;
+            while answer.chunk().await?.is_some() {}
         }
     }
     Ok(())
 }
 
 /// Deed after deed, as calls of the holder or on a bare handle, until the session is closed.
-async fn caller(holder: Holder, url: Arc<str>, number: usize, seed: u64) {
+async fn caller(holder: Holder, url: Arc<str>, deeds: usize, number: usize, seed: u64) {
     for round in 0.. {
         let dice = Dice::of(seed, number * 1000 + round);
-        let done = if number % 2 == 0 {
+        let done = if number.is_multiple_of(2) {
             let url = Arc::clone(&url);
             holder
-                .with_session(|session| deed(session, url, dice))
+                .with_session(|session| deed(session, url, deeds, dice))
                 .await
         } else {
             match holder.session() {
-                Ok(session) => deed(session, Arc::clone(&url), dice).await,
+                Ok(session) => deed(session, Arc::clone(&url), deeds, dice).await,
                 Err(error) => Err(error),
             }
         };
@@ -107,11 +127,19 @@ async fn caller(holder: Holder, url: Arc<str>, number: usize, seed: u64) {
     }
 }
 
+/// Answers with a body that comes and comes, until the client is gone.
+fn endless(part: Bytes) -> http::Response<support::body::Body> {
+    let (sender, body) = channel_body();
+    spawn_local(async move { while sender.send(part.clone()).await.is_ok() {} });
+    respond(http::StatusCode::OK, body)
+}
+
 /// One close and what led to it.
 struct Scene {
     server: Arc<Server>,
     seed: u64,
     dice: Dice,
+    way: Way,
     gate: Gate,
     networks: Vec<Network>,
     holder: Holder,
@@ -122,6 +150,13 @@ impl Scene {
     async fn set(server: &Arc<Server>, number: usize) -> Self {
         let mut dice = Dice::of(SEED, number);
         let seed = SEED ^ ((number as u64) << 32);
+        let way = [Way::Within, Way::Patient, Way::Both, Way::AgainstAStart][dice.below(4)];
+        // Where nothing is cut, nothing may go on for ever.
+        let deeds = if way == Way::Patient {
+            DEEDS - 1
+        } else {
+            DEEDS
+        };
         let gate = Gate::new();
         let network = network(&gate, dice.clone());
         let holder = builder(&network).build().expect("valid settings");
@@ -129,26 +164,31 @@ impl Scene {
         let url: Arc<str> = server.url("").into();
         let callers = (0..2 + dice.below(8)).map(|number| {
             let (holder, url) = (holder.clone(), Arc::clone(&url));
-            tokio::spawn(caller(holder, url, number, seed))
+            tokio::spawn(caller(holder, url, deeds, number, seed))
         });
         Self {
             server: Arc::clone(server),
             seed,
             callers: callers.collect(),
             dice,
+            way,
             gate,
             networks: vec![network],
             holder,
         }
     }
 
-    /// Lets the callers run until so many more requests have come as chance will have it, and then
-    /// a little; or, when connects hold all of them up, for a while.
+    /// Lets the callers run until so many more requests have come as chance will have it (or no more
+    /// come, as downloads without an end have all connections), and then a little.
     async fn wait_a_random_while(&mut self) {
         let enough = self.server.requests() + self.dice.below(40);
-        let mut patience = 3000;
-        while self.server.requests() < enough && patience > 0 {
-            patience -= 1;
+        for turn in 1..2_000 {
+            if self.server.requests() >= enough {
+                break;
+            }
+            if turn % 500 == 0 {
+                self.gate.open();
+            }
             yield_now().await;
         }
         for _ in 0..self.dice.below(200) {
@@ -171,20 +211,20 @@ impl Scene {
     async fn close(&mut self) -> CloseReport {
         let limit = Duration::from_millis(self.dice.below(3) as u64);
         let holder = self.holder.clone();
-        match self.dice.below(4) {
-            0 => holder.close_session_within(limit).await,
-            1 => {
+        match self.way {
+            Way::Within => holder.close_session_within(limit).await,
+            Way::Patient => {
                 // Waits for as long as it takes; no connect may then wait for this test.
                 self.gate.open_for_good();
                 holder.close_session().await
             }
-            2 => {
+            Way::Both => {
                 let closes = join(holder.close_session(), holder.close_session_within(limit));
                 let (patient, strict) = closes.await;
                 self.check(&strict);
                 patient
             }
-            _ => self.close_against_a_start(limit).await,
+            Way::AgainstAStart => self.close_against_a_start(limit).await,
         }
     }
 
@@ -209,8 +249,8 @@ impl Scene {
         );
     }
 
-    /// Says what there was to close.
-    async fn run(mut self) -> Closed {
+    /// Says whether it was busy, connecting and queued, and whether it was severed or waited for.
+    async fn run(mut self) -> [bool; 5] {
         self.wait_a_random_while().await;
         if self.dice.one_in(3) {
             self.swap().await;
@@ -246,45 +286,13 @@ impl Scene {
             );
         }
         self.server.wait_live(0).await;
-        Closed {
-            busy: before.in_use.min(1),
-            connecting: before.connecting.min(1),
-            queued: before.waiting.saturating_sub(before.connecting).min(1),
-            severed: report.severed.min(1),
-            patient: usize::from(report.severed == 0 && before.exchanges > 0),
-        }
-    }
-}
-
-/// How many closes there were of each kind.
-#[derive(Debug, Default)]
-struct Closed {
-    busy: usize,
-    connecting: usize,
-    queued: usize,
-    severed: usize,
-    /// Those that waited for exchanges to end.
-    patient: usize,
-}
-
-impl Closed {
-    fn and(&mut self, other: &Self) {
-        self.busy += other.busy;
-        self.connecting += other.connecting;
-        self.queued += other.queued;
-        self.severed += other.severed;
-        self.patient += other.patient;
-    }
-
-    fn all(&self) -> [usize; 5] {
-        let Self {
-            busy,
-            connecting,
-            queued,
-            severed,
-            patient,
-        } = *self;
-        [busy, connecting, queued, severed, patient]
+        [
+            before.in_use > 0,
+            before.connecting > 0,
+            before.waiting > before.connecting,
+            report.severed > 0,
+            report.severed == 0 && before.exchanges > 0,
+        ]
     }
 }
 
@@ -294,16 +302,21 @@ async fn when_a_close_returns_nothing_is_open_whatever_the_moment() {
     let server = Arc::new(Server::start(async move |request| {
         match request.uri().path() {
             "/large" => respond(http::StatusCode::OK, full(large.clone())),
+            "/endless" => endless(large.clone()),
             _ => echo(request),
         }
     }));
-    let mut closed = Closed::default();
+    let mut closed = [0; 5];
     for number in 0..CLOSES {
-        closed.and(&Scene::set(&server, number).await.run().await);
+        let was = Scene::set(&server, number).await.run().await;
+        closed
+            .iter_mut()
+            .zip(was)
+            .for_each(|(times, was)| *times += usize::from(was));
     }
-    println!("{closed:?}");
+    println!("busy, connecting, queued, severed, waited for: {closed:?}");
     assert!(
-        closed.all().iter().all(|&times| times > CLOSES / 20),
+        closed.iter().all(|&times| times > CLOSES / 50),
         "{closed:?}"
     );
 }
