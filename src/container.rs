@@ -109,6 +109,11 @@ pub trait SessionContainer<C: Connector = DefaultConnector> {
         self.session_holder().close_session_within(limit)
     }
 
+    /// See [`SessionHolder::close_idle`].
+    fn close_idle(&self) {
+        self.session_holder().close_idle();
+    }
+
     /// See [`SessionHolder::with_session`]: `async |s| …` or `|s| async move { … }`, with an owned
     /// [`Session`].
     fn with_session<F, Fut, T, E>(&self, f: F) -> impl Future<Output = Result<T, E>>

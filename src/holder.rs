@@ -155,6 +155,29 @@ impl<C: Connector> SessionHolder<C> {
         self.slot.close_within(limit).await
     }
 
+    /// Closes the connections of the open session that are idle now, without waiting, and leaves the
+    /// session open.
+    ///
+    /// With nothing under way, nothing of the session runs after it: call it before the process is
+    /// frozen, as at the end of a Lambda invocation. Does nothing when no session is open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(api: hyper_session::SessionHolder) -> hyper_session::Result<()> {
+    /// api.start_session().await?;
+    /// let answer = api.get("http://localhost:8080/").send().await?.text().await?;
+    /// api.close_idle();
+    /// assert!(api.is_open());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close_idle(&self) {
+        if let Some(session) = self.slot.session() {
+            session.close_idle();
+        }
+    }
+
     /// Runs `f` with the session, which stays open until `f` is done.
     ///
     /// `f` gets an owned handle and may return any error that ours turns into. When no session is
