@@ -104,6 +104,11 @@ impl AliveTasks {
         Self(Handle::current().metrics().num_alive_tasks())
     }
 
+    /// How many more there are than there were then.
+    pub fn since(self, then: Self) -> usize {
+        self.0 - then.0
+    }
+
     /// Lets the tasks that have been told to end do so, and checks that no more are left than then.
     pub async fn assert_back(self) {
         for _ in 0..10_000 {
