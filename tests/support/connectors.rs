@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_session::{BoxError, Connector};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tower_service::Service;
 
 use super::body::Body;
@@ -103,7 +103,7 @@ impl Connection for Pipe {
 }
 
 /// Reads a request's head; at the client's end, what there was of it.
-pub async fn read_head(end: &mut DuplexStream) -> String {
+pub async fn read_head(end: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match end.read_u8().await {
@@ -115,7 +115,7 @@ pub async fn read_head(end: &mut DuplexStream) -> String {
 }
 
 /// Writes all bytes; an error only says that the client is gone.
-pub async fn write(end: &mut DuplexStream, bytes: &str) {
+pub async fn write(end: &mut (impl AsyncWrite + Unpin), bytes: &str) {
     let _ = end.write_all(bytes.as_bytes()).await;
 }
 

@@ -24,6 +24,7 @@ pub mod http2;
 pub mod outcome;
 pub mod raw;
 pub mod server;
+pub mod stages;
 pub mod tally;
 pub mod tls;
 mod transport;

@@ -31,7 +31,7 @@ pub fn expect_closed<T: Debug>(result: Result<T>) -> Error {
 
 /// Polls the future time and again, with the rest of the runtime in between, and checks that it
 /// still waits.
-pub async fn assert_waits<F: Future>(mut future: Pin<&mut F>) {
+pub async fn assert_waits<F: Future + ?Sized>(mut future: Pin<&mut F>) {
     for _ in 0..100 {
         assert!(poll!(future.as_mut()).is_pending(), "it still waits");
         yield_now().await;
@@ -40,7 +40,7 @@ pub async fn assert_waits<F: Future>(mut future: Pin<&mut F>) {
 
 /// Drives the future until the other one is there, and checks that it still waits then.
 #[track_caller]
-pub fn drive_until<F: Future, U: Future>(
+pub fn drive_until<F: Future + ?Sized, U: Future>(
     future: Pin<&mut F>,
     until: U,
 ) -> impl Future<Output = U::Output> {

@@ -21,6 +21,11 @@ pub fn ca_pem() -> String {
     AUTHORITY.issuer.pem()
 }
 
+/// What shakes hands as `localhost` over any byte stream.
+pub fn acceptor() -> TlsAcceptor {
+    AUTHORITY.acceptor(&["localhost"])
+}
+
 impl Server {
     /// Starts a server over TLS whose certificate is for `localhost` and 127.0.0.1.
     pub fn start_tls<H>(handler: H) -> Self
