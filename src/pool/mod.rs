@@ -9,11 +9,15 @@
     allow(dead_code, reason = "the books know of streams in every build")
 )]
 
+mod sync;
+
 mod stats;
 
 mod meter;
 
 mod signal;
+
+mod rota;
 
 mod permit;
 

@@ -1,10 +1,9 @@
 //! The one waker of a connection, and its time limit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
-use futures::task::AtomicWaker;
+use super::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicWaker, Ordering};
 
 const POLLING: u8 = 1;
 const NOTIFIED: u8 = 2;
@@ -106,64 +105,5 @@ impl Wake for Signal {
         if self.flags.fetch_or(NOTIFIED, Ordering::SeqCst) & POLLING == 0 {
             self.task.wake();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    #[test]
-    fn a_wake_during_the_poll_is_delivered_at_its_end_and_one_after_it_at_once() {
-        let count = Arc::new(Count::default());
-        let task = Waker::from(Arc::clone(&count));
-        let signal = Arc::new(Signal::new());
-
-        signal.begin(&task);
-        signal.wake_by_ref();
-        assert_eq!(count.0.load(Ordering::SeqCst), 0);
-        assert!(signal.end());
-
-        signal.begin(&task);
-        assert!(!signal.end());
-        signal.wake_by_ref();
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn a_resting_connection_holds_no_task_and_remembers_that_something_happened() {
-        let count = Arc::new(Count::default());
-        let task = Waker::from(Arc::clone(&count));
-        let signal = Arc::new(Signal::new());
-        signal.begin(&task);
-        signal.rest();
-        drop(task);
-        assert_eq!(Arc::strong_count(&count), 1);
-        assert!(!signal.take_notice());
-        signal.wake_by_ref();
-        assert!(signal.take_notice());
-        assert!(!signal.take_notice());
-    }
-
-    #[test]
-    fn a_limit_that_was_changed_does_not_pass() {
-        let signal = Signal::new();
-        signal.arm(10);
-        assert_eq!(signal.armed(), Some(10));
-        signal.arm(20);
-        assert!(!signal.pass(10));
-        assert!(signal.pass(20) && signal.has_passed());
-        assert_eq!(signal.armed(), None);
     }
 }

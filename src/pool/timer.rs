@@ -1,11 +1,12 @@
 //! The clock of a pool and its alarm, one for each runtime that has connections.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::rota::Rota;
 
 /// Milliseconds since the pool was made.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +46,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 #[derive(Debug)]
 pub(super) struct Timer {
     pub(super) runtime: Handle,
-    next: AtomicU64,
-    running: AtomicBool,
-    gone: AtomicBool,
+    rota: Rota,
     nudge: Notify,
 }
 
@@ -55,9 +54,7 @@ impl Timer {
     pub(super) fn new(runtime: Handle) -> Self {
         Self {
             runtime,
-            next: AtomicU64::new(u64::MAX),
-            running: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
+            rota: Rota::new(),
             nudge: Notify::new(),
         }
     }
@@ -68,15 +65,13 @@ impl Timer {
 
     /// Makes sure that the task looks around at `at` or before. `true`: the caller must start it.
     pub(super) fn want(&self, at: u64) -> bool {
-        at < self.next.load(Ordering::SeqCst) && self.kick()
+        self.rota.is_later_than(at) && self.kick()
     }
 
     /// Makes the task look around now. `true`: there is none, and the caller must start it.
     pub(super) fn kick(&self) -> bool {
-        let idle = !self.running.swap(true, Ordering::SeqCst);
-        if idle {
-            self.gone.store(false, Ordering::Relaxed);
-        } else {
+        let idle = self.rota.call();
+        if !idle {
             self.nudge.notify_one();
         }
         idle
@@ -89,31 +84,29 @@ impl Timer {
 
     /// Called by the task before it looks around: deadlines set from here on nudge it again.
     pub(super) fn looking(&self) {
-        self.next.store(u64::MAX, Ordering::SeqCst);
+        self.rota.looking();
     }
 
     /// Called by the task between two looks.
     pub(super) async fn sleep(&self, clock: Clock, next: u64) {
-        self.next.store(next, Ordering::SeqCst);
+        self.rota.sleeping(next);
         // A nudge is an early end of the sleep, nothing else.
         let _ = tokio::time::timeout_at(clock.instant(next), self.nudge.notified()).await;
     }
 
     /// Called by the task at its end.
     pub(super) fn stopped(&self) {
-        self.next.store(u64::MAX, Ordering::SeqCst);
-        self.running.store(false, Ordering::SeqCst);
+        self.rota.stopped();
     }
 
     /// Called when the task ends with its runtime.
     pub(super) fn gone(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-        self.stopped();
+        self.rota.gone();
     }
 
     /// Whether the runtime is known to be no more.
     pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.rota.is_gone()
     }
 }
 
