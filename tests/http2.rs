@@ -650,3 +650,223 @@ async fn settings_that_the_protocol_forbids_are_refused() {
         assert!(error.to_string().contains("http2_"), "{error}");
     }
 }
+
+/// Fails the test in place of hanging with it.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(5);
+    let done = tokio::time::timeout(limit, what).await;
+    done.expect("it does not hang")
+}
+
+#[test]
+fn a_body_that_holds_the_last_handle_is_dropped_by_its_connection() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Http2Server::start(Manner::default(), echo);
+            let session = session().await;
+            get(&session, server.url("/")).await.unwrap();
+            let own = session.clone();
+            let parts = stream::once(async move {
+                pending::<()>().await;
+                drop(own);
+                Ok::<_, std::io::Error>(Bytes::new())
+            });
+            let body = Body::wrap_stream(parts);
+            let mut sending = Box::pin(session.post(server.url("/")).body(body).send());
+            assert!(futures::poll!(&mut sending).is_pending());
+            drop((sending, session));
+            server.wait_live(0).await;
+        });
+        done.send(()).unwrap();
+    });
+    let ended = is_done.recv_timeout(Duration::from_secs(5));
+    ended.expect("the connection does not wait for itself");
+}
+
+#[tokio::test]
+async fn a_connection_that_has_had_its_requests_is_replaced_while_they_run() {
+    let gate = Arc::new(Semaphore::new(0));
+    let server = Http2Server::start(Manner::default(), gated(&gate));
+    let session = builder().pool_max_requests(1).open().await.unwrap();
+    let answers = join_all((0..3).map(|_| get(&session, server.url("/"))));
+    let opening = async {
+        server.wait_requests(3).await;
+        gate.add_permits(3);
+    };
+    let (answers, ()) = soon(async { futures::join!(answers, opening) }).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(server.accepted(), 3);
+}
+
+#[tokio::test]
+async fn idle_connections_make_way_for_those_who_waited_for_an_answer_to_alpn() {
+    let other = Server::text("idle");
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let server = Server::start_tls(async move |_| {
+        held.acquire().await.unwrap().forget();
+        text("one")
+    });
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.pool_max_connections(2).open().await.unwrap();
+    get(&session, other.url("/")).await.unwrap();
+    let answers = join_all((0..2).map(|_| get(&session, server.url("/"))));
+    let opening = async {
+        server.wait_requests(2).await;
+        gate.add_permits(2);
+    };
+    let (answers, ()) = soon(async { futures::join!(answers, opening) }).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+}
+
+#[test]
+fn a_connection_that_ends_before_it_is_entered_is_an_error_and_nothing_worse() {
+    let connector = tower::service_fn(|_: hyper_session::Uri| async {
+        let io = tokio::io::join(tokio::io::empty(), tokio::io::sink());
+        Ok::<_, std::io::Error>(hyper_session::BoxConnection::from_io(io))
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let handle = runtime.handle().clone();
+    let session = builder().connect_timeout(None).pool_timeout(None);
+    let session = runtime
+        .block_on(session.connector(connector).open())
+        .unwrap();
+    drop(runtime);
+    // Its tasks end as they are spawned.
+    let _inside = handle.enter();
+    for _ in 0..3 {
+        let sending = session.get("http://host/").send();
+        futures::executor::block_on(sending).unwrap_err();
+    }
+    assert_accounts(&session.stats(), Accounts::NONE);
+}
+
+/// Reads frames up to one of that type. `false`: the client has closed before.
+async fn read_frame(connection: &mut support::raw::RawConn, of: u8) -> bool {
+    loop {
+        let head = connection.read(9).await;
+        if head.len() < 9 {
+            return false;
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        connection.read(length as usize).await;
+        if head[3] == of {
+            return true;
+        }
+    }
+}
+
+const HEADERS: u8 = 1;
+const PREFACE: usize = 24;
+const TWO_STREAMS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x02";
+const OK: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+
+#[tokio::test]
+async fn a_goodbye_is_heard_by_those_who_wait_for_a_stream() {
+    let peer = support::raw::RawPeer::start(async |connection, number| {
+        connection.write(TWO_STREAMS).await;
+        connection.read(PREFACE).await;
+        read_frame(connection, HEADERS).await;
+        if number == 0 {
+            read_frame(connection, HEADERS).await;
+            // Both streams go on, and the third request waits for one of them.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let goodbye = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x03\0\0\0\0";
+            connection.write(goodbye).await;
+        } else {
+            connection.write(OK).await;
+        }
+        connection.wait_eof().await;
+    });
+    let session = session().await;
+    let mut running = Box::pin(join_all((0..2).map(|_| get(&session, peer.url("/")))));
+    let third = async {
+        peer.wait_accepted(1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_accounts(&session.stats(), sharing(2));
+        get(&session, peer.url("/")).await
+    };
+    match soon(futures::future::select(&mut running, Box::pin(third))).await {
+        futures::future::Either::Left(_) => unreachable!("they are not answered"),
+        futures::future::Either::Right((answer, _)) => assert_eq!(answer.unwrap(), ""),
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_a_new_connection_does_not_take_goes_to_the_next() {
+    let peer = support::raw::RawPeer::start(async |connection, number| {
+        connection.write(b"\0\0\0\x04\0\0\0\0\0").await;
+        if number == 0 {
+            let goodbye = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            connection.write(goodbye).await;
+            connection.wait_eof().await;
+        } else {
+            connection.read(PREFACE).await;
+            read_frame(connection, HEADERS).await;
+            connection.write(OK).await;
+            connection.wait_eof().await;
+        }
+    });
+    let addr = peer.addr();
+    let connector = tower::service_fn(move |_: hyper_session::Uri| async move {
+        let tcp = tokio::net::TcpStream::connect(addr).await?;
+        // What the peer says is there when the handshake begins.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok::<_, std::io::Error>(hyper_session::BoxConnection::from_io(tcp))
+    });
+    let session = builder().connector(connector).open().await.unwrap();
+    let answer = session.post(peer.url("/")).body("once").send().await;
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_connection_that_fails_fail_no_later_than_over_http1() {
+    let connector = tower::service_fn(|_: hyper_session::Uri| async {
+        pending::<std::io::Result<hyper_session::BoxConnection>>().await
+    });
+    let session = builder().connect_timeout(Duration::from_millis(400));
+    let session = session.connector(connector).open().await.unwrap();
+    let answers = join_all((0..20).map(|_| get(&session, "http://host/".to_owned())));
+    for answer in soon(answers).await {
+        assert!(answer.unwrap_err().is_timeout());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_says_goodbye_after_its_last_request() {
+    const GO_AWAY: u8 = 7;
+    let peer = support::raw::RawPeer::start(async |connection, _| {
+        connection.write(TWO_STREAMS).await;
+        connection.read(PREFACE).await;
+        for stream in [1, 3] {
+            read_frame(connection, HEADERS).await;
+            let answer = [0, 0, 1, 1, 4, 0, 0, 0, stream, 0x88];
+            connection.write(answer).await;
+            connection
+                .write([0, 0, 2, 0, 1, 0, 0, 0, stream, b'o', b'k'])
+                .await;
+        }
+        assert!(read_frame(connection, GO_AWAY).await, "no goodbye");
+        connection.wait_eof().await;
+    });
+    let session = builder().pool_max_requests(2).open().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(get(&session, peer.url("/")).await.unwrap(), "ok");
+    }
+    peer.wait_live(0).await;
+}
+
+#[tokio::test]
+async fn others_do_not_wait_for_a_request_that_is_not_polled() {
+    let server = Http2Server::start_tls(Manner::default(), echo);
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.open().await.unwrap();
+    let mut first = Box::pin(session.get(server.url("/")).send());
+    assert!(futures::poll!(&mut first).is_pending());
+    soon(get(&session, server.url("/"))).await.unwrap();
+    soon(first).await.unwrap();
+    assert_eq!(server.accepted(), 1);
+}

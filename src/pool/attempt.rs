@@ -19,6 +19,7 @@ pub(super) struct Attempt {
     task: AtomicWaker,
     /// Whether it goes on for whoever comes next, as its requester has got another connection.
     adopted: AtomicBool,
+    over: AtomicBool,
     pub(super) timer: Arc<Timer>,
 }
 
@@ -39,6 +40,7 @@ impl Attempt {
             connecting: Severable::new(connecting),
             task: AtomicWaker::new(),
             adopted: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             timer,
         }
     }
@@ -56,6 +58,11 @@ impl Attempt {
     /// Takes it over from its requester. `false`: somebody has.
     pub(super) fn adopt(&self) -> bool {
         !self.adopted.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether the task that went on with it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Closes what has been opened so far and tells the requester.
@@ -83,6 +90,7 @@ impl Drop for OwnedAttempt {
 
 impl Drop for Adopted {
     fn drop(&mut self) {
+        self.0.over.store(true, Ordering::SeqCst);
         self.0.connecting.close();
     }
 }

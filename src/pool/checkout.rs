@@ -188,20 +188,35 @@ impl Pool {
     }
 
     /// Has a connection made all the same that lost its race: the next in the queue may need it.
-    pub(super) fn go_on(self: &Arc<Self>, attempt: Arc<Attempt>) {
+    ///
+    /// `of`: the request in the queue that is told if it fails.
+    pub(super) fn go_on(self: &Arc<Self>, attempt: Arc<Attempt>, of: Option<u64>) {
         let pool = Arc::clone(self);
         let runtime = attempt.timer.runtime.clone();
         runtime.spawn(self.tasks.track_future(async move {
             let attempt = Adopted(attempt);
             let made = poll_fn(|cx| attempt.0.poll(cx)).await;
-            // A first poll, so that hyper asks for a request and sees the peer close.
-            if let Ok(connection) = made
-                && let Some(Lane::Http1(connection)) = pool.opened(connection, false)
-                && connection.link.drive_at_rest()
-            {
-                pool.check_in(connection);
+            match (made, of) {
+                (Ok(connection), _) => {
+                    // A first poll, so that hyper asks for a request and sees the peer close.
+                    if let Some(Lane::Http1(connection)) = pool.opened(connection, false)
+                        && connection.link.drive_at_rest()
+                    {
+                        pool.check_in(connection);
+                    }
+                }
+                (Err(error), Some(ticket)) => pool.could_not_connect(ticket, Some(error)),
+                (Err(_), None) => {}
             }
         }));
+    }
+
+    /// Those who waited for a connection, to share it, go on without it; the one for whom it was made
+    /// by a task is told.
+    fn could_not_connect(self: &Arc<Self>, ticket: u64, error: Option<Error>) {
+        let books = Arc::clone(self) as Arc<dyn Books>;
+        let aftermath = self.lock().could_not_connect(ticket, error, &books);
+        self.settle(aftermath, self.clock.now());
     }
 
     /// Enters a connection in the books. What its maker has of it: all, or the first stream if one
@@ -216,7 +231,7 @@ impl Pool {
                 Connection::Http1(connection) => {
                     let link = &*connection.link;
                     let attempt = state.opened(link.id, EntryKind::Open(Arc::clone(link)));
-                    aftermath.wakers = state.each_for_itself(link.origin, &books);
+                    state.each_for_itself(link.origin, &books, &mut aftermath);
                     let link = Link::Http1(Arc::clone(link));
                     (Some(Lane::Http1(connection)), link, attempt)
                 }
@@ -224,13 +239,14 @@ impl Pool {
                     let link = Arc::clone(connection.link());
                     let age = Age::new(&self.config, now);
                     let (stream, attempt) =
-                        state.opened_shared(connection, age, wanted, now, &mut aftermath);
+                        state.opened_shared(connection, age, wanted, now, &books, &mut aftermath);
                     (stream.map(Lane::Http2), Link::Http2(link), attempt)
                 }
             };
             (lane, link, attempt, state.severed)
         };
         drop(attempt);
+        link.start();
         self.settle(aftermath, now);
         if severed {
             link.sever();
@@ -258,6 +274,8 @@ struct Ticket<'a> {
     wants: Wants<'a>,
     number: u64,
     attempt: Option<(usize, OwnedAttempt)>,
+    /// The one that others wait for as well.
+    made_by_task: Option<Arc<Attempt>>,
 }
 
 /// What a request gets at the counter.
@@ -278,7 +296,7 @@ impl<'a> Ticket<'a> {
                 return Poll::Ready(served);
             }
             // Making a connection has its own limit; only queueing for one counts here.
-            let queueing = queue_limit.filter(|_| self.attempt.is_none());
+            let queueing = queue_limit.filter(|_| !self.is_connecting());
             let first = match (queueing, deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -306,12 +324,13 @@ impl<'a> Ticket<'a> {
                 || {
                     let runtime = wants.runtime.id();
                     let number = state.enqueue(wants.key, runtime, fresh, &books, &mut aftermath);
-                    aftermath.leaving.extend(state.evict());
+                    aftermath.leaving.extend(state.evict(number));
                     Drawn::Place(Self {
                         pool,
                         wants,
                         number,
                         attempt: None,
+                        made_by_task: None,
                     })
                 },
                 Drawn::Found,
@@ -331,14 +350,22 @@ impl<'a> Ticket<'a> {
                 {
                     // Begun in the moment in which the other came.
                     self.pool.lock().set_aside(id, &attempt);
-                    self.pool.go_on(Arc::clone(&attempt));
+                    self.pool.go_on(Arc::clone(&attempt), None);
                 }
                 return Poll::Ready(Ok(lane));
             }
             Some(Grant::Permit(permit)) => {
                 let id = permit.id();
-                self.attempt = Some((id, self.pool.connect(permit, self.wants)?));
+                let attempt = self.pool.connect(permit, self.wants)?;
+                if self.pool.lock().may_be_shared(id) && attempt.adopt() {
+                    // Others wait for it, who cannot wait for this request to be polled.
+                    self.pool.go_on(Arc::clone(&attempt), Some(self.number));
+                    self.made_by_task = Some(Arc::clone(&attempt));
+                } else {
+                    self.attempt = Some((id, attempt));
+                }
             }
+            Some(Grant::Failed(error)) => return Poll::Ready(Err(error)),
             Some(Grant::Severed) => {
                 return Poll::Ready(Err(closed_while_waiting()));
             }
@@ -349,18 +376,17 @@ impl<'a> Ticket<'a> {
         };
         let made = std::task::ready!(attempt.poll(cx));
         self.attempt = None;
-        let connection = made.inspect_err(|_| self.could_not_connect())?;
+        let connection = made.inspect_err(|_| self.pool.could_not_connect(self.number, None))?;
         let lane = self.pool.opened(connection, true);
         Poll::Ready(Ok(
             lane.expect("a connection that was just made carries a request")
         ))
     }
 
-    /// Those who waited for this connection, to share it, go on without it.
-    fn could_not_connect(&self) {
-        let books = Arc::clone(self.pool) as Arc<dyn Books>;
-        let wakers = self.pool.lock().could_not_connect(self.number, &books);
-        wakers.into_iter().for_each(Waker::wake);
+    /// Whether a connection is being made for it, which has a time limit of its own.
+    fn is_connecting(&self) -> bool {
+        let made_by_task = self.made_by_task.as_ref();
+        self.attempt.is_some() || made_by_task.is_some_and(|attempt| !attempt.is_over())
     }
 
     fn fetch(&self, cx: &Context<'_>) -> Option<Grant> {
@@ -400,7 +426,18 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let waiter = self.pool.lock().leave(self.number);
+        let (waiter, awaited) = {
+            let mut state = self.pool.lock();
+            let waiter = state.leave(self.number);
+            let awaited = waiter
+                .as_ref()
+                .is_some_and(|waiter| state.is_awaited(waiter.origin, waiter.runtime));
+            (waiter, awaited)
+        };
+        if let Some(attempt) = self.made_by_task.take().filter(|_| !awaited) {
+            // Nobody else has a use for it.
+            attempt.sever();
+        }
         // Dropped here, a permit or a stream goes to the next in the queue.
         if let Some(Grant::Lane(Lane::Http1(connection))) = waiter.and_then(|waiter| waiter.grant) {
             self.pool.check_in(connection);

@@ -155,6 +155,13 @@ impl Link {
         }
     }
 
+    /// Lets a connection that is in the books run by itself, if it is of that kind.
+    pub(super) fn start(&self) {
+        if let Self::Http2(link) = self {
+            link.start();
+        }
+    }
+
     /// Cuts it, because the session ends.
     pub(super) fn sever(&self) {
         self.meter().end(End::Closed);

@@ -16,6 +16,7 @@ use super::meter::Tally;
 use super::permit::{Permit, Stamp};
 use super::signal::Signal;
 use super::timer::Timer;
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Origin {
@@ -120,6 +121,8 @@ pub(super) struct Waiter {
 pub(super) enum Grant {
     Lane(Lane),
     Permit(Permit),
+    /// The connection that it was to share could not be made.
+    Failed(Error),
     Severed,
 }
 
@@ -160,6 +163,11 @@ impl Origin {
     pub(super) fn has_one_empty_handed(&self, runtime: runtime::Id) -> bool {
         let side = self.sides.iter().find(|side| side.runtime == runtime);
         side.is_some_and(|side| side.empty_handed == 1)
+    }
+
+    pub(super) fn has_waiting(&self, runtime: runtime::Id) -> bool {
+        let side = self.sides.iter().find(|side| side.runtime == runtime);
+        side.is_some_and(|side| side.waiting > 0)
     }
 
     /// Whether a connection more would serve a request of this runtime that no other will: not while

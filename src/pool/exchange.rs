@@ -88,7 +88,15 @@ impl Pool {
             let pooled = lane.is_pooled();
             let fresh = match (failure, &mut spare) {
                 // Safe for any method, and bounded: each round uses up one connection of the pool.
-                (Failure::Unsent(unsent, _), _) if pooled => {
+                (Failure::Unsent(unsent, _), _) if pooled && matches!(lane, Lane::Http1(_)) => {
+                    message = *unsent;
+                    false
+                }
+                // Neither has a new one that is shared: it was told to leave before it came to it.
+                (Failure::Unsent(unsent, _), _)
+                    if matches!(lane, Lane::Http2(_)) && refusals < REFUSALS =>
+                {
+                    refusals += 1;
                     message = *unsent;
                     false
                 }
@@ -149,7 +157,11 @@ impl Lane {
                 let write_dead = connection.link.write_dead.as_ref();
                 message.body_mut().stop_at(write_dead);
             }
-            Self::Http2(_) => message.body_mut().split(),
+            Self::Http2(_) => {
+                message.body_mut().split();
+                // It may have been meant for another connection before, which stopped it.
+                message.body_mut().stop_at(None);
+            }
         }
         let expects = message.headers().get(EXPECT);
         if expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

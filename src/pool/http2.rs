@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
-use futures::Future;
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
+use futures::{Future, FutureExt};
 use h2::Reason;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,6 +17,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt;
 use hyper_util::rt::TokioTimer;
+use tokio::task::coop::unconstrained;
 use tokio_util::task::TaskTracker;
 
 use super::line::Line;
@@ -50,8 +51,6 @@ pub(super) struct Link {
     remote_addr: Option<SocketAddr>,
     /// How many streams the peer allows.
     limit: AtomicUsize,
-    /// Whether it takes no new ones.
-    over: AtomicBool,
     meter: Meter,
     driving: Arc<Driving>,
     books: Weak<dyn Books>,
@@ -59,14 +58,19 @@ pub(super) struct Link {
 
 /// One request's stream, from before it is sent until its answer has been read or dropped.
 pub(super) struct Stream {
+    // Fields drop in this order: a connection says goodbye when it has no sender left.
     /// Until the request is sent: one that lies in the connection's channel while that ends is
     /// handed back when the last sender goes.
     sender: Option<SendRequest<Body>>,
-    link: Arc<Link>,
+    seat: Seat,
     line: Line,
-    /// The place among the connection's streams in the books.
-    place: usize,
     pooled: bool,
+}
+
+/// A place among the streams of a connection in the books. Dropping it gives it back.
+struct Seat {
+    link: Arc<Link>,
+    place: usize,
 }
 
 impl Http2 {
@@ -90,12 +94,12 @@ impl Http2 {
             origin: place.origin,
             remote_addr,
             limit: AtomicUsize::new(UNSETTLED),
-            over: AtomicBool::new(false),
             meter: Meter::new(place.tallies, traffic),
             driving,
             books,
         });
-        link.start(dispatch);
+        let dispatching = &link.driving.dispatch;
+        dispatching.get_or_init(|| Severable::new(dispatch));
         Ok(Self {
             sender: Some(sender),
             link,
@@ -111,9 +115,11 @@ impl Http2 {
     pub(super) fn stream(&self, line: Line, place: usize, pooled: bool) -> Stream {
         Stream {
             sender: self.sender.clone(),
-            link: Arc::clone(&self.link),
+            seat: Seat {
+                link: Arc::clone(&self.link),
+                place,
+            },
             line,
-            place,
             pooled,
         }
     }
@@ -132,8 +138,8 @@ impl Http2 {
     /// waits.
     pub(super) fn shut_down(mut self) {
         self.sender = None;
-        if !self.has_streams {
-            self.link.driving.poll_at_rest();
+        // Without its handle, a dispatcher that is being polled ends by itself, and all of it then.
+        if !self.has_streams && self.link.driving.poll_at_rest() {
             self.link.close();
         }
     }
@@ -169,9 +175,9 @@ impl Link {
         self.limit.load(Ordering::SeqCst)
     }
 
-    /// Whether it takes no new streams, as far as it knows.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
+    /// Notes whether its streams have run out.
+    pub(super) fn set_full(&self, full: bool) {
+        self.driving.full.store(full, Ordering::SeqCst);
     }
 
     /// Closes the socket now, whoever is using it.
@@ -194,17 +200,16 @@ impl Link {
     }
 
     fn retire(&self) {
-        // Before the books are told: a connection that is not in them yet brings it along.
-        self.over.store(true, Ordering::SeqCst);
         if let Some(books) = self.books.upgrade() {
             books.retire(self.stamp);
         }
     }
 
-    /// Starts the task that makes streams of requests.
-    fn start(self: &Arc<Self>, dispatch: Dispatch) {
+    /// Starts the tasks, once the connection is in the books: it may end in this very moment.
+    pub(super) fn start(self: &Arc<Self>) {
         let driving = &self.driving;
-        driving.dispatch.get_or_init(|| Severable::new(dispatch));
+        let running = Running(Arc::clone(driving));
+        driving.spawn(async move { poll_fn(|cx| running.0.poll_socket(cx)).await });
         let dispatching = Dispatching(Arc::clone(self));
         driving.spawn(async move { poll_fn(|cx| dispatching.0.poll_dispatch(cx)).await });
     }
@@ -214,8 +219,6 @@ impl Link {
         if let Some(limit) = self.driving.stream_limit()
             && limit != self.limit()
         {
-            self.driving.settled.store(true, Ordering::Relaxed);
-            // Before the books are told: a connection that is not in them yet brings it along.
             self.limit.store(limit, Ordering::SeqCst);
             if let Some(books) = self.books.upgrade() {
                 books.limit_streams(self.stamp);
@@ -245,7 +248,7 @@ impl Stream {
         &mut self,
         message: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        self.link.meter.sent();
+        self.seat.link.meter.sent();
         let sender = self.sender.take();
         let mut sender = sender.expect("a stream carries one request");
         sender.try_send_request(message)
@@ -261,24 +264,24 @@ impl Stream {
     }
 
     pub(super) fn remote_addr(&self) -> Option<SocketAddr> {
-        self.link.remote_addr
+        self.seat.link.remote_addr
     }
 
     pub(super) fn was_severed(&self) -> bool {
-        self.link.was_severed()
+        self.seat.link.was_severed()
     }
 
     /// Lets no other stream begin on the connection.
     pub(super) fn retire(&self) {
-        self.link.retire();
+        self.seat.link.retire();
     }
 
     pub(super) fn meter(&self) -> &Meter {
-        &self.link.meter
+        &self.seat.link.meter
     }
 }
 
-impl Drop for Stream {
+impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(books) = self.link.books.upgrade() {
             books.end_stream(self.link.stamp, self.place);
@@ -298,8 +301,9 @@ struct Driving {
     /// Takes requests and makes streams of them.
     dispatch: OnceLock<Severable<Dispatch>>,
     dispatch_task: AtomicWaker,
-    /// Whether the peer has said how many streams it allows.
-    settled: AtomicBool,
+    /// Whether its streams have run out: those who wait must hear when the peer allows more, or says
+    /// goodbye, of which only the dispatcher can tell.
+    full: AtomicBool,
 }
 
 impl Driving {
@@ -311,7 +315,7 @@ impl Driving {
             socket_task: AtomicWaker::new(),
             dispatch: OnceLock::new(),
             dispatch_task: AtomicWaker::new(),
-            settled: AtomicBool::new(false),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -325,8 +329,7 @@ impl Driving {
             return Poll::Ready(());
         };
         let polled = socket.poll(cx);
-        if !self.settled.load(Ordering::Relaxed) {
-            // The peer's settings may have come, of which only the dispatcher can tell.
+        if self.full.load(Ordering::SeqCst) {
             self.dispatch_task.wake();
         }
         polled.map(drop)
@@ -345,15 +348,22 @@ impl Driving {
         dispatch.look(Connection::current_max_send_streams)
     }
 
-    /// Polls all of it once, in the place of its tasks, which have to be woken afterwards.
-    fn poll_at_rest(&self) {
-        let mut nobody = Context::from_waker(Waker::noop());
-        if let Some(dispatch) = self.dispatch.get() {
-            let _ = dispatch.poll(&mut nobody);
-        }
-        if let Some(socket) = self.socket.get() {
-            let _ = socket.poll(&mut nobody);
-        }
+    /// Polls all of it once, in the place of its tasks, which have to be woken afterwards. `false`:
+    /// the dispatcher is being polled, which may be where this was called from, by a request's body.
+    fn poll_at_rest(&self) -> bool {
+        let polling = unconstrained(poll_fn(|_| {
+            let mut nobody = Context::from_waker(Waker::noop());
+            if let Some(dispatch) = self.dispatch.get()
+                && dispatch.try_poll(&mut nobody).is_none()
+            {
+                return Poll::Ready(false);
+            }
+            if let Some(socket) = self.socket.get() {
+                let _ = socket.poll(&mut nobody);
+            }
+            Poll::Ready(true)
+        }));
+        polling.now_or_never().unwrap_or(true)
     }
 
     fn close(&self) {
@@ -361,7 +371,8 @@ impl Driving {
             socket.close();
         }
         if let Some(dispatch) = self.dispatch.get() {
-            dispatch.close();
+            // Not waited for: its poll may run a request's body.
+            dispatch.sever();
         }
         self.wake();
     }
@@ -387,7 +398,7 @@ struct Executor(Arc<Driving>);
 
 impl<F: Future<Output = ()> + Send + 'static> rt::Executor<F> for Executor {
     /// The first task is the connection itself, which owns the socket: it is the one that can be
-    /// cut. Those after it are its streams', and end with it.
+    /// cut, and waits for its start. Those after it are its streams', and end with it.
     fn execute(&self, task: F) {
         let driving = &self.0;
         if driving.socket.get().is_some() {
@@ -396,8 +407,6 @@ impl<F: Future<Output = ()> + Send + 'static> rt::Executor<F> for Executor {
         driving
             .socket
             .get_or_init(|| Severable::new(Box::pin(task)));
-        let running = Running(Arc::clone(driving));
-        driving.spawn(async move { poll_fn(|cx| running.0.poll_socket(cx)).await });
     }
 }
 
@@ -424,8 +433,8 @@ fn builder(config: &Http2Config, executor: Executor) -> Builder<Executor> {
 pub(super) fn is_refused(error: &hyper::Error) -> bool {
     cause_of(error).is_some_and(|cause| match cause.reason() {
         Some(Reason::REFUSED_STREAM) => cause.is_reset() && cause.is_remote(),
-        Some(Reason::NO_ERROR) => cause.is_go_away() && cause.is_remote(),
-        _ => false,
+        // Whatever the reason: h2 says so only of streams that the peer has not come to.
+        _ => cause.is_go_away() && cause.is_remote(),
     })
 }
 
@@ -452,6 +461,6 @@ impl fmt::Debug for Link {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Stream({} of {:?})", self.place, self.link)
+        write!(f, "Stream({} of {:?})", self.seat.place, self.seat.link)
     }
 }

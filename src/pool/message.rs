@@ -111,9 +111,13 @@ fn path_of(uri: &Uri) -> Uri {
 pub(super) fn suit(message: &mut Request<Body>, uri: &Uri, host: Option<&HeaderValue>) {
     match (host, message.version()) {
         (Some(host), Version::HTTP_2) => {
+            // The caller's own, if it had one.
+            let own = message.uri().authority();
+            let own = own.and_then(|own| HeaderValue::from_str(own.as_str()).ok());
+            let host = own.unwrap_or_else(|| host.clone());
             *message.uri_mut() = path_of(uri);
             *message.version_mut() = Version::HTTP_11;
-            message.headers_mut().insert(HOST, host.clone());
+            message.headers_mut().insert(HOST, host);
         }
         (None, version) if version != Version::HTTP_2 => suit_http2(message, uri),
         _ => {}

@@ -84,7 +84,11 @@ impl Link {
         match self.0 {}
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn set_full(&self, _: bool) {
+        match self.0 {}
+    }
+
+    pub(super) fn start(&self) {
         match self.0 {}
     }
 

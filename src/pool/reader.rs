@@ -172,6 +172,8 @@ impl Reader {
     }
 
     fn finish(&mut self) {
+        // Nothing more comes: a stream that is held keeps its connection from saying goodbye.
+        self.body = None;
         match std::mem::replace(&mut self.source, Source::Memory) {
             Source::Memory => {}
             Source::Reader(exchange) => {

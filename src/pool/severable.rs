@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll};
 
 use futures::Future;
@@ -29,7 +29,19 @@ impl<F: Future + Unpin> Severable<F> {
     /// Polls the future: the only place that does. `Ready`: it is gone, with what it ended in, if
     /// it was not cut or given up.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let mut inside = self.lock();
+        self.poll_inside(self.lock(), cx)
+    }
+
+    /// The same, unless a poll is under way, be it this very thread's: `None`.
+    pub(super) fn try_poll(&self, cx: &mut Context<'_>) -> Option<Poll<Option<F::Output>>> {
+        Some(self.poll_inside(self.try_lock()?, cx))
+    }
+
+    fn poll_inside(
+        &self,
+        mut inside: MutexGuard<'_, Option<F>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
         let Some(running) = inside.as_mut() else {
             return Poll::Ready(None);
         };
@@ -61,10 +73,7 @@ impl<F: Future + Unpin> Severable<F> {
     /// Drops the future now, or has the poll under way do it at its end. Never waits.
     pub(super) fn sever(&self) {
         self.severed.store(true, Ordering::SeqCst);
-        let inside = match self.inside.try_lock() {
-            Ok(mut inside) => inside.take(),
-            Err(_) => None,
-        };
+        let inside = self.try_lock().and_then(|mut inside| inside.take());
         drop(inside);
     }
 
@@ -75,6 +84,14 @@ impl<F: Future + Unpin> Severable<F> {
     /// Looks at the future between two polls, if it is still there.
     pub(super) fn look<T>(&self, look: impl FnOnce(&F) -> T) -> Option<T> {
         self.lock().as_ref().map(look)
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Option<F>>> {
+        match self.inside.try_lock() {
+            Ok(inside) => Some(inside),
+            Err(TryLockError::Poisoned(inside)) => Some(inside.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<F>> {

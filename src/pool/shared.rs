@@ -123,7 +123,8 @@ impl Pool {
 
     /// Gives back a connection that is ready for another request.
     pub(super) fn check_in(self: &Arc<Self>, mut connection: Http1) {
-        connection.pooled = true;
+        // One that was made for whoever comes next has not been left to itself yet.
+        connection.pooled |= connection.link.meter.has_served();
         connection.link.line.signal.rest();
         let now = self.clock.now();
         let timer = Arc::clone(&connection.link.line.timer);
@@ -225,7 +226,7 @@ impl Pool {
     pub(super) fn settle(self: &Arc<Self>, mut aftermath: Aftermath, now: u64) {
         let watch = aftermath.watch.take();
         for attempt in std::mem::take(&mut aftermath.adopted) {
-            self.go_on(attempt);
+            self.go_on(attempt, None);
         }
         aftermath.settle();
         if let Some((timer, until)) = watch {
@@ -251,13 +252,15 @@ impl Books for Pool {
 
     fn limit_streams(self: Arc<Self>, of: Stamp) {
         let now = self.clock.now();
-        let aftermath = self.lock().limit_streams(of, now);
+        let books = Arc::clone(&self) as Arc<dyn Books>;
+        let aftermath = self.lock().limit_streams(of, now, &books);
         self.settle(aftermath, now);
     }
 
     fn end_stream(self: Arc<Self>, of: Stamp, place: usize) {
         let now = self.clock.now();
-        let aftermath = self.lock().end_stream(of, place, now);
+        let books = Arc::clone(&self) as Arc<dyn Books>;
+        let aftermath = self.lock().end_stream(of, place, now, &books);
         self.settle(aftermath, now);
     }
 

@@ -21,6 +21,7 @@ use super::meter::{Counts, End, Tally};
 use super::permit::{Books, Permit, Stamp};
 use super::timer::Timer;
 use crate::config::{PoolConfig, Protocols};
+use crate::error::Error;
 
 /// Who may begin an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,7 +297,7 @@ impl State {
 
     /// Gives one in the queue what it waits for. What it had got before and not fetched is left over;
     /// a connection that it is making goes on for the next, also if it is not polled for a while.
-    pub(super) fn serve(&mut self, ticket: u64, lane: Lane, aftermath: &mut Aftermath) {
+    pub(super) fn serve(&mut self, ticket: u64, grant: Grant, aftermath: &mut Aftermath) {
         let waiter = self.waiters.get_mut(&ticket);
         let waiter = waiter.expect("it was found in the queue a moment ago");
         let was_empty_handed = waiter.permit.is_none();
@@ -306,7 +307,7 @@ impl State {
         });
         waiter.served = true;
         let permit = waiter.permit;
-        if let Lane::Http1(_) = lane
+        if let Grant::Lane(Lane::Http1(_)) = grant
             && let Some(entry) = permit.and_then(|stamp| self.entries.get_mut(stamp.id))
             && Some(entry.stamp) == permit
             && let EntryKind::Connecting(attempt) = &entry.kind
@@ -315,9 +316,21 @@ impl State {
             entry.background = true;
             aftermath.adopted.push(Arc::clone(attempt));
         }
-        let before = waiter.grant.replace(Grant::Lane(lane));
+        let before = waiter.grant.replace(grant);
         aftermath.unused.extend(before);
         aftermath.wakers.extend(waiter.waker.take());
+    }
+
+    /// Whether requests of this runtime wait for a connection to an origin.
+    pub(super) fn is_awaited(&self, origin: usize, runtime: runtime::Id) -> bool {
+        let origin = self.origins.get(origin);
+        origin.is_some_and(|origin| origin.has_waiting(runtime))
+    }
+
+    /// Whether what a permit pays for may be shared by all who wait.
+    pub(super) fn may_be_shared(&self, id: usize) -> bool {
+        let origin = self.entries[id].origin;
+        self.origins[origin].protocol != Protocol::Http1
     }
 
     /// Leaves the queue, with what was granted and not fetched.
@@ -333,14 +346,27 @@ impl State {
         Some(waiter)
     }
 
-    /// An idle connection that makes room at a limit for the newest in the queue: one of another
-    /// runtime rather than one of its own, then the one that has streamed most, whose buffers have
+    /// Idle connections that make room for those in the queue for `origin`, `most` at the most, who
+    /// had a connection of others to wait for until now.
+    pub(super) fn make_room(&mut self, origin: usize, most: usize) -> Vec<Connection> {
+        if self.idle == 0 {
+            return Vec::new();
+        }
+        let waiting = self.waiters.iter();
+        let waiting = waiting
+            .filter(|(_, waiter)| waiter.origin == origin && self.is_helped_by(waiter, origin));
+        let tickets: Vec<_> = waiting.map(|(&ticket, _)| ticket).take(most).collect();
+        let room = tickets.into_iter().map_while(|ticket| self.evict(ticket));
+        room.collect()
+    }
+
+    /// An idle connection that makes room at a limit for one in the queue: one of another runtime rather than one of its own, then the one that has streamed most, whose buffers have
     /// grown, then the one that has idled longest.
-    pub(super) fn evict(&mut self) -> Option<Connection> {
+    pub(super) fn evict(&mut self, ticket: u64) -> Option<Connection> {
         if self.idle == 0 {
             return None;
         }
-        let (_, waiter) = self.waiters.last_key_value()?;
+        let waiter = self.waiters.get(&ticket)?;
         let alone = self.origins.iter().flat_map(|(id, origin)| {
             let idle = origin.idle.iter().enumerate();
             idle.map(move |(place, idle)| {
@@ -403,7 +429,8 @@ impl State {
         match served {
             Some(Some(ticket)) => {
                 let mut aftermath = Aftermath::default();
-                self.serve(ticket, Lane::Http1(connection), &mut aftermath);
+                let grant = Grant::Lane(Lane::Http1(connection));
+                self.serve(ticket, grant, &mut aftermath);
                 return Offer::Taken(aftermath);
             }
             Some(None) => return Offer::Refused(connection.because(End::Evicted)),
@@ -415,6 +442,8 @@ impl State {
         if self.gate != Gate::Open {
             return Offer::Refused(connection.because(End::Closed));
         }
+        let mut connection = connection;
+        connection.pooled = true;
         self.origins[origin].idle.push(Idle {
             connection,
             since: now,
@@ -479,23 +508,39 @@ impl State {
 
     /// Notes that nobody needs to wait for another's connection to this origin any more: it turned
     /// out not to be shared, or could not be made.
-    pub(super) fn each_for_itself(&mut self, origin: usize, books: &Arc<dyn Books>) -> Vec<Waker> {
+    pub(super) fn each_for_itself(
+        &mut self,
+        origin: usize,
+        books: &Arc<dyn Books>,
+        aftermath: &mut Aftermath,
+    ) {
         let protocol = &mut self.origins[origin].protocol;
-        if std::mem::replace(protocol, Protocol::Http1) == Protocol::Http1 {
-            return Vec::new();
+        if std::mem::replace(protocol, Protocol::Http1) != Protocol::Http1 {
+            aftermath.wakers.extend(self.pass_on_all(books));
+            aftermath.leaving.extend(self.make_room(origin, usize::MAX));
         }
-        self.pass_on_all(books)
     }
 
-    /// The same for a waiter whose connection could not be made.
-    pub(super) fn could_not_connect(&mut self, ticket: u64, books: &Arc<dyn Books>) -> Vec<Waker> {
-        let origin = self.waiters.get(&ticket).map(|waiter| waiter.origin);
-        match origin {
-            Some(origin) if self.origins[origin].protocol == Protocol::Unknown => {
-                self.each_for_itself(origin, books)
-            }
-            _ => Vec::new(),
+    /// Tells one in the queue that its connection could not be made, if it has not been served
+    /// meanwhile. Those who counted on it go on without it.
+    pub(super) fn could_not_connect(
+        &mut self,
+        ticket: u64,
+        error: Option<Error>,
+        books: &Arc<dyn Books>,
+    ) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        let Some(waiter) = self.waiters.get(&ticket) else {
+            return aftermath;
+        };
+        let (origin, served) = (waiter.origin, waiter.served);
+        if self.origins[origin].shared.is_empty() {
+            self.each_for_itself(origin, books, &mut aftermath);
         }
+        if let Some(error) = error.filter(|_| !served) {
+            self.serve(ticket, Grant::Failed(error), &mut aftermath);
+        }
+        aftermath
     }
 
     /// Marks an attempt as nobody's exchange.

@@ -7,7 +7,7 @@ use tokio::runtime;
 
 use super::age::Age;
 use super::connection::{Connection, Lane};
-use super::entry::{Aftermath, Entry, EntryKind, Protocol, Shared};
+use super::entry::{Aftermath, Entry, EntryKind, Grant, Protocol, Shared};
 use super::http2::{Http2, Stream};
 use super::line::Line;
 use super::meter::End;
@@ -48,11 +48,11 @@ impl State {
         age: Age,
         wanted: bool,
         now: u64,
+        books: &Arc<dyn Books>,
         aftermath: &mut Aftermath,
     ) -> (Option<Stream>, EntryKind) {
         let link = Arc::clone(connection.link());
         let (id, origin) = (link.stamp().id, link.origin());
-        let is_over = link.is_over();
         let shared = Shared {
             link,
             connection: Some(connection),
@@ -69,10 +69,7 @@ impl State {
         own.with_side(runtime, |side| side.shared += 1);
         self.idle += 1;
         let stream = wanted.then(|| self.begin_stream(id, false)).flatten();
-        if is_over {
-            aftermath.leaving.extend(self.withdraw(id, End::Peer));
-        }
-        self.share_out(id, now, aftermath);
+        self.share_out(id, now, books, aftermath);
         (stream, before)
     }
 
@@ -97,27 +94,41 @@ impl State {
         let place = shared.streams.insert(Arc::clone(&line.signal));
         let stream = connection.stream(line, place, pooled);
         shared.age.count();
+        shared.link.set_full(!shared.has_room());
         self.idle -= usize::from(was_idle);
         Some(stream)
     }
 
-    pub(super) fn end_stream(&mut self, of: Stamp, place: usize, now: u64) -> Aftermath {
+    pub(super) fn end_stream(
+        &mut self,
+        of: Stamp,
+        place: usize,
+        now: u64,
+        books: &Arc<dyn Books>,
+    ) -> Aftermath {
         let mut aftermath = Aftermath::default();
         let Some(shared) = self.shared_of(of) else {
             return aftermath;
         };
         shared.streams.try_remove(place);
+        shared.link.set_full(!shared.has_room());
         if shared.is_idle() {
             shared.since = now;
             self.idle += 1;
         }
-        self.share_out(of.id, now, &mut aftermath);
+        self.share_out(of.id, now, books, &mut aftermath);
         aftermath
     }
 
     /// Gives the room of a connection to those who wait for it, in the order of the queue; one that
     /// nobody wants idles or makes way.
-    pub(super) fn share_out(&mut self, id: usize, now: u64, aftermath: &mut Aftermath) {
+    fn share_out(
+        &mut self,
+        id: usize,
+        now: u64,
+        books: &Arc<dyn Books>,
+        aftermath: &mut Aftermath,
+    ) {
         let Some(entry) = self.entries.get(id) else {
             return;
         };
@@ -131,7 +142,7 @@ impl State {
             }
             let Some(until) = shared.age.idles_until(now) else {
                 let why = shared.age.why(now);
-                aftermath.leaving.extend(self.withdraw(id, why));
+                self.replace(id, why, books, aftermath);
                 return;
             };
             if !shared.has_room() && !shared.is_idle() {
@@ -150,7 +161,7 @@ impl State {
                     let Some(stream) = self.begin_stream(id, true) else {
                         return;
                     };
-                    self.serve(ticket, Lane::Http2(stream), aftermath);
+                    self.serve(ticket, Grant::Lane(Lane::Http2(stream)), aftermath);
                 }
                 None if !is_idle => return,
                 None if self.gate == Gate::Open => {
@@ -194,16 +205,31 @@ impl State {
     pub(super) fn retire(&mut self, which: Stamp, books: &Arc<dyn Books>) -> Aftermath {
         let mut aftermath = Aftermath::default();
         if self.shared_of(which).is_some() {
-            aftermath.leaving.extend(self.withdraw(which.id, End::Peer));
-            aftermath.wakers = self.pass_on_all(books);
+            self.replace(which.id, End::Peer, books, &mut aftermath);
         }
         aftermath
     }
 
-    pub(super) fn limit_streams(&mut self, of: Stamp, now: u64) -> Aftermath {
+    /// Withdraws a connection on which streams may go on for long: those who waited for its streams
+    /// need not wait for its end.
+    fn replace(&mut self, id: usize, why: End, books: &Arc<dyn Books>, aftermath: &mut Aftermath) {
+        let origin = self.entries[id].origin;
+        aftermath.leaving.extend(self.withdraw(id, why));
+        aftermath.wakers.extend(self.pass_on_all(books));
+        // One new connection serves them all, if there is a place for it.
+        aftermath.leaving.extend(self.make_room(origin, 1));
+    }
+
+    pub(super) fn limit_streams(
+        &mut self,
+        of: Stamp,
+        now: u64,
+        books: &Arc<dyn Books>,
+    ) -> Aftermath {
         let mut aftermath = Aftermath::default();
-        if self.shared_of(of).is_some() {
-            self.share_out(of.id, now, &mut aftermath);
+        if let Some(shared) = self.shared_of(of) {
+            shared.link.set_full(!shared.has_room());
+            self.share_out(of.id, now, books, &mut aftermath);
         }
         aftermath
     }

@@ -21,11 +21,6 @@ pub fn ca_pem() -> String {
     AUTHORITY.issuer.pem()
 }
 
-/// What shakes hands as `localhost` over any byte stream.
-pub fn acceptor() -> TlsAcceptor {
-    AUTHORITY.acceptor(&["localhost"])
-}
-
 impl Server {
     /// Starts a server over TLS whose certificate is for `localhost` and 127.0.0.1.
     pub fn start_tls<H>(handler: H) -> Self
@@ -54,7 +49,7 @@ impl Server {
 }
 
 /// Accepts as a server for these names, and chooses of these protocols (ALPN).
-pub(super) fn acceptor(names: &[&str], protocols: &[&str]) -> TlsAcceptor {
+pub fn acceptor(names: &[&str], protocols: &[&str]) -> TlsAcceptor {
     let mut acceptor = native_tls::TlsAcceptor::builder(AUTHORITY.identity(names));
     if !protocols.is_empty() {
         acceptor.accept_alpn(protocols);
