@@ -15,8 +15,9 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
-    /// Limits the HTTP/2 connections to one origin. They are opened as their streams run out, which
-    /// the peer limits; at the limit requests queue for a stream. At least 1. Default: 1.
+    /// Limits the HTTP/2 connections to one origin. They are opened while requests wait for a stream,
+    /// as a peer allows only so many at a time, and one until it has said how many; at the limit
+    /// requests queue. At least 1. Default: 1.
     ///
     /// Each runtime that uses the session has its own, as connections do not move between runtimes.
     pub fn http2_max_connections_per_origin(mut self, connections: usize) -> Self {

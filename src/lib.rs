@@ -58,34 +58,41 @@
 //! queue. What happens on the wire when the future of [`send`](RequestBuilder::send) or a
 //! [`Response`] is dropped:
 //!
-//! | dropped while | on the wire | the connection |
+//! | dropped while | over HTTP/1 | over HTTP/2 |
 //! |---|---|---|
-//! | queueing | nothing | goes to the next in the queue |
-//! | connecting | the socket is closed | is gone |
-//! | sending, or waiting for the head | the socket is closed; the server may have the request | is gone |
-//! | the body is read | up to `pool_drain_bytes` of the rest are read, for at most a second | stays if that was all, else is gone |
+//! | queueing | nothing was sent; its turn goes to the next | the same |
+//! | connecting | the socket is closed, unless others wait for this very connection | the same |
+//! | sending, or waiting for the head | the socket is closed; the server may have the request | the stream is reset; the server may have the request |
+//! | the body is read | up to `pool_drain_bytes` of the rest are read, for at most a second: the connection stays if that was all, else it is closed | the stream is reset |
 //!
-//! A connection that is gone frees its place before the drop returns. HTTP/1 has no way to call a
-//! request off but to close its connection (RFC 9112 §9.5). HTTP/2 has: only the stream is reset, and
-//! the connection goes on with the others.
+//! A connection that is closed frees its place before the drop returns. HTTP/1 has no way to call a
+//! request off but to close its connection (RFC 9112 §9.5); over HTTP/2 it goes on with the others.
 //!
 //! # Connections
 //!
 //! A tokio runtime with its IO and time drivers (`enable_all`) is needed to send. Over HTTP/1 no task
-//! is spawned for a connection or a request, but for what nobody waits for any more: a connect that lost its
-//! race, an upload that goes on under its answer, the rest of a dropped body; and one timer.
+//! is spawned for a connection or a request, but for what several wait for, or nobody any more: the
+//! first connect to an https origin, a connect that lost its race, an upload that goes on under its
+//! answer, the rest of a dropped body; and one timer. HTTP/2 connections have tasks of their own, which
+//! end with the session.
 //!
 //! A session keeps connections by scheme, host and port, newest first, each used only on the tokio
 //! runtime that opened it. One that died while it idled costs nothing: the request was not sent, and
 //! goes to the next connection. If a pooled one dies with the request on the way, before the
-//! response's head is complete, the request is sent once more, on a new connection, if it is idempotent (RFC 9110 §9.2.2) and its body is made of bytes;
-//! never otherwise. Before a request that may not be sent twice, the socket is looked at first.
+//! response's head is complete, the request is sent once more, on a new connection, if it is
+//! idempotent (RFC 9110 §9.2.2) and its body is made of bytes; never otherwise. Before a request that
+//! may not be sent twice, the socket of an HTTP/1 connection is looked at first.
+//!
+//! A request queues for a connection that comes back, and makes one meanwhile if the limits allow. No
+//! more are begun than requests wait: one whose connection comes back while another was being made for
+//! it leaves that to the next in the queue.
 //!
 //! An https origin is asked for HTTP/2 (feature `http2`) by its first connection, for which the other
 //! requests to it wait; if it speaks HTTP/2 they share it, up to as many at a time as the peer allows,
-//! else each gets a connection. HTTP/2 connections have tasks of their own, which end with the session.
-//! What a peer says that it has not looked at (GOAWAY, REFUSED_STREAM, RFC 9113 §8.7) is sent again,
-//! five times at most, whatever its method, if its body is made of bytes.
+//! else each gets a connection. What a peer says that it has not looked at (`GOAWAY`,
+//! `REFUSED_STREAM`, RFC 9113 §8.7) is sent again, five times at most, whatever its method, if its body
+//! is made of bytes. At the total limit, an HTTP/2 connection makes way for another origin when its
+//! last stream ends, and not before.
 //!
 //! # Errors
 //!

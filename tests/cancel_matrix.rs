@@ -333,6 +333,7 @@ impl World {
         let point = Point::new(case.fate);
         let network = Counting::new(network(row.stage, &point));
         let mut builder = SessionHolder::builder()
+            .http1_only()
             .connector(network.clone())
             .pool_max_connections(1)
             .pool_timeout(LIMIT)

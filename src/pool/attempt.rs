@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 pub(super) struct Attempt {
     /// Holds the permit as well: it comes back when the future is gone.
     connecting: Severable<BoxFuture<'static, Result<Connection>>>,
+    /// Both may poll it for a while, and whoever polled last must not be the only one to be woken.
+    requester: AtomicWaker,
     task: AtomicWaker,
     /// Whether it goes on for whoever comes next, as its requester has got another connection.
     adopted: AtomicBool,
@@ -38,6 +40,7 @@ impl Attempt {
     ) -> Self {
         Self {
             connecting: Severable::new(connecting),
+            requester: AtomicWaker::new(),
             task: AtomicWaker::new(),
             adopted: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -45,14 +48,10 @@ impl Attempt {
         }
     }
 
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Connection>> {
-        self.task.register(cx.waker());
-        let made = ready!(self.connecting.poll(cx));
-        Poll::Ready(made.unwrap_or_else(|| {
-            Err(Error::closed(
-                "the session was closed while it was connecting",
-            ))
-        }))
+    /// `None`: it was cut, or another has what came of it.
+    fn poll(self: &Arc<Self>) -> Poll<Option<Result<Connection>>> {
+        let waker = Waker::from(Arc::clone(self));
+        self.connecting.poll(&mut Context::from_waker(&waker))
     }
 
     /// Takes it over from its requester. `false`: somebody has.
@@ -68,8 +67,47 @@ impl Attempt {
     /// Closes what has been opened so far and tells the requester.
     pub(super) fn sever(&self) {
         self.connecting.sever();
+        self.wake_both();
+    }
+}
+
+impl Attempt {
+    fn wake_both(&self) {
+        self.requester.wake();
         self.task.wake();
     }
+}
+
+impl Wake for Attempt {
+    fn wake(self: Arc<Self>) {
+        self.wake_both();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_both();
+    }
+}
+
+impl OwnedAttempt {
+    /// `None`: it was adopted, and what its requester gets comes from elsewhere.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Connection>>> {
+        self.0.requester.register(cx.waker());
+        let made = ready!(self.0.poll());
+        let adopted = self.0.adopted.load(Ordering::SeqCst);
+        Poll::Ready(made.or_else(|| (!adopted).then(|| Err(severed()))))
+    }
+}
+
+impl Adopted {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Connection>> {
+        self.0.task.register(cx.waker());
+        let made = ready!(self.0.poll());
+        Poll::Ready(made.unwrap_or_else(|| Err(severed())))
+    }
+}
+
+fn severed() -> Error {
+    Error::closed("the session was closed while it was connecting")
 }
 
 impl Deref for OwnedAttempt {

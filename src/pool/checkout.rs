@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures::Future;
 use http::uri::PathAndQuery;
@@ -191,23 +191,15 @@ impl Pool {
     ///
     /// `of`: the request in the queue that is told if it fails.
     pub(super) fn go_on(self: &Arc<Self>, attempt: Arc<Attempt>, of: Option<u64>) {
-        let pool = Arc::clone(self);
         let runtime = attempt.timer.runtime.clone();
+        let attempt = Adopted(attempt);
+        let mut maker = Maker {
+            pool: Arc::clone(self),
+            of,
+        };
         runtime.spawn(self.tasks.track_future(async move {
-            let attempt = Adopted(attempt);
-            let made = poll_fn(|cx| attempt.0.poll(cx)).await;
-            match (made, of) {
-                (Ok(connection), _) => {
-                    // A first poll, so that hyper asks for a request and sees the peer close.
-                    if let Some(Lane::Http1(connection)) = pool.opened(connection, false)
-                        && connection.link.drive_at_rest()
-                    {
-                        pool.check_in(connection);
-                    }
-                }
-                (Err(error), Some(ticket)) => pool.could_not_connect(ticket, Some(error)),
-                (Err(_), None) => {}
-            }
+            let made = poll_fn(|cx| attempt.poll(cx)).await;
+            maker.hand_over(made);
         }));
     }
 
@@ -219,27 +211,35 @@ impl Pool {
         self.settle(aftermath, self.clock.now());
     }
 
-    /// Enters a connection in the books. What its maker has of it: all, or the first stream if one
-    /// is `wanted`.
-    fn opened(self: &Arc<Self>, connection: Connection, wanted: bool) -> Option<Lane> {
+    /// Enters a connection in the books. The request `of` that made it has all of it, or its first
+    /// stream; one that was made by a task goes to those who wait.
+    fn opened(self: &Arc<Self>, connection: Connection, of: Option<u64>) -> Option<Lane> {
         let books = Arc::clone(self) as Arc<dyn Books>;
         let now = self.clock.now();
         let mut aftermath = Aftermath::default();
+        let mut offer = None;
         let (lane, link, attempt, severed) = {
             let mut state = self.lock();
             let (lane, link, attempt) = match connection {
                 Connection::Http1(connection) => {
-                    let link = &*connection.link;
-                    let attempt = state.opened(link.id, EntryKind::Open(Arc::clone(link)));
+                    let link = Arc::clone(&connection.link);
+                    let attempt = state.opened(link.id, EntryKind::Open(Arc::clone(&link)));
+                    // In one step: nobody may think that nothing comes.
+                    let lane = if let Some(ticket) = of {
+                        state.is_served(ticket);
+                        Some(Lane::Http1(connection))
+                    } else {
+                        offer = Some((state.offer(connection, now), Arc::clone(&link.line.timer)));
+                        None
+                    };
                     state.each_for_itself(link.origin, &books, &mut aftermath);
-                    let link = Link::Http1(Arc::clone(link));
-                    (Some(Lane::Http1(connection)), link, attempt)
+                    (lane, Link::Http1(link), attempt)
                 }
                 Connection::Http2(connection) => {
                     let link = Arc::clone(connection.link());
                     let age = Age::new(&self.config, now);
                     let (stream, attempt) =
-                        state.opened_shared(connection, age, wanted, now, &books, &mut aftermath);
+                        state.opened_shared(connection, age, of, now, &books, &mut aftermath);
                     (stream.map(Lane::Http2), Link::Http2(link), attempt)
                 }
             };
@@ -248,10 +248,51 @@ impl Pool {
         drop(attempt);
         link.start();
         self.settle(aftermath, now);
+        if let Some((offer, timer)) = offer {
+            self.offered(offer, &timer, now);
+        }
         if severed {
             link.sever();
         }
         lane
+    }
+}
+
+/// A task that makes a connection for all who wait, and one of them above all.
+struct Maker {
+    pool: Arc<Pool>,
+    of: Option<u64>,
+}
+
+impl Maker {
+    fn hand_over(&mut self, made: Result<Connection>) {
+        let of = self.of.take();
+        let connection = match (made, of) {
+            (Ok(connection), _) => connection,
+            (Err(error), Some(ticket)) => {
+                return self.pool.could_not_connect(ticket, Some(error));
+            }
+            (Err(_), None) => return,
+        };
+        if let Connection::Http1(connection) = &connection {
+            // A first poll, so that hyper asks for a request and sees the peer close.
+            if !connection.link.drive_at_rest() {
+                return;
+            }
+            connection.link.line.signal.rest();
+        }
+        self.pool.opened(connection, None);
+    }
+}
+
+impl Drop for Maker {
+    /// Ended with its runtime, it has to tell.
+    fn drop(&mut self) {
+        if let Some(ticket) = self.of.take() {
+            let error = Error::new(ErrorKind::Connect)
+                .with_message("the runtime that made the connection has ended");
+            self.pool.could_not_connect(ticket, Some(error));
+        }
     }
 }
 
@@ -374,10 +415,14 @@ impl<'a> Ticket<'a> {
         let Some((_, attempt)) = &self.attempt else {
             return Poll::Pending;
         };
-        let made = std::task::ready!(attempt.poll(cx));
+        let made = ready!(attempt.poll(cx));
         self.attempt = None;
+        let Some(made) = made else {
+            // Taken over by whoever served this request: its grant is there.
+            return self.poll(cx);
+        };
         let connection = made.inspect_err(|_| self.pool.could_not_connect(self.number, None))?;
-        let lane = self.pool.opened(connection, true);
+        let lane = self.pool.opened(connection, Some(self.number));
         Poll::Ready(Ok(
             lane.expect("a connection that was just made carries a request")
         ))

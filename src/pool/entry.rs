@@ -12,7 +12,7 @@ use super::connection::{Connection, Lane, Link};
 use super::http1::{self, Http1};
 use super::http2::{self, Http2};
 use super::key::OwnedKey;
-use super::meter::Tally;
+use super::meter::{Meter, Tally};
 use super::permit::{Permit, Stamp};
 use super::signal::Signal;
 use super::timer::Timer;
@@ -189,6 +189,15 @@ impl Entry {
         match &self.kind {
             EntryKind::Open(link) => Some(Link::Http1(Arc::clone(link))),
             EntryKind::Shared(shared) => Some(Link::Http2(Arc::clone(&shared.link))),
+            EntryKind::Permitted | EntryKind::Connecting(_) => None,
+        }
+    }
+
+    /// What it has done, once it is open.
+    pub(super) fn meter(&self) -> Option<&Meter> {
+        match &self.kind {
+            EntryKind::Open(link) => Some(&link.meter),
+            EntryKind::Shared(shared) => Some(shared.link.meter()),
             EntryKind::Permitted | EntryKind::Connecting(_) => None,
         }
     }

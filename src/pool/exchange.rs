@@ -222,7 +222,7 @@ impl Exchange {
                     pool,
                     line: stream.line(),
                     limit,
-                    upload: &upload,
+                    upload,
                 };
                 let answered = waiting.until_head(answer, now, |_| true).await;
                 answered.expect("a stream's connection is driven by others")

@@ -56,6 +56,7 @@ pub(super) struct Tallies {
 pub(super) struct Meter {
     requests: AtomicU64,
     reused: AtomicU64,
+    opened: AtomicBool,
     /// Whether it has brought an answer.
     served: AtomicBool,
     traffic: Option<Arc<Traffic>>,
@@ -113,6 +114,7 @@ impl Meter {
         Self {
             requests: AtomicU64::new(0),
             reused: AtomicU64::new(0),
+            opened: AtomicBool::new(false),
             served: AtomicBool::new(false),
             traffic,
             ended: AtomicBool::new(false),
@@ -123,6 +125,7 @@ impl Meter {
 
     /// Counts it as open.
     pub(super) fn opened(&self) {
+        self.opened.store(true, Ordering::Relaxed);
         self.tallies.each(|tally| add(&tally.opened, 1));
     }
 
@@ -164,7 +167,7 @@ impl Meter {
 
     /// Says why the connection is being closed. The first word counts.
     pub(super) fn end(&self, why: End) {
-        if !self.ended.swap(true, Ordering::Relaxed) {
+        if self.opened.load(Ordering::Relaxed) && !self.ended.swap(true, Ordering::Relaxed) {
             self.tallies
                 .each(|tally| add(&tally.ended[why as usize], 1));
         }

@@ -16,7 +16,7 @@ use super::meter::End;
 use super::permit::{Books, Stamp};
 use super::state::{Gate, Offer, State};
 use super::stats::{CloseReport, OriginStats, Stats};
-use super::timer::Clock;
+use super::timer::{Clock, Timer};
 use crate::config::PoolConfig;
 use crate::connect::Dial;
 use crate::error::{Error, Result};
@@ -129,9 +129,13 @@ impl Pool {
         let now = self.clock.now();
         let timer = Arc::clone(&connection.link.line.timer);
         let offer = self.lock().offer(connection, now);
+        self.offered(offer, &timer, now);
+    }
+
+    pub(super) fn offered(self: &Arc<Self>, offer: Offer, timer: &Arc<Timer>, now: u64) {
         match offer {
             Offer::Taken(aftermath) => self.settle(aftermath, now),
-            Offer::Idling { until } => self.watch_idle(&timer, now, until),
+            Offer::Idling { until } => self.watch_idle(timer, now, until),
             Offer::Refused(connection) => connection.shut_down(),
         }
     }

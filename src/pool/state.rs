@@ -298,14 +298,9 @@ impl State {
     /// Gives one in the queue what it waits for. What it had got before and not fetched is left over;
     /// a connection that it is making goes on for the next, also if it is not polled for a while.
     pub(super) fn serve(&mut self, ticket: u64, grant: Grant, aftermath: &mut Aftermath) {
+        self.is_served(ticket);
         let waiter = self.waiters.get_mut(&ticket);
         let waiter = waiter.expect("it was found in the queue a moment ago");
-        let was_empty_handed = waiter.permit.is_none();
-        self.origins[waiter.origin].with_side(waiter.runtime, |side| {
-            side.waiting -= 1;
-            side.empty_handed -= usize::from(was_empty_handed);
-        });
-        waiter.served = true;
         let permit = waiter.permit;
         if let Grant::Lane(Lane::Http1(_)) = grant
             && let Some(entry) = permit.and_then(|stamp| self.entries.get_mut(stamp.id))
@@ -319,6 +314,19 @@ impl State {
         let before = waiter.grant.replace(grant);
         aftermath.unused.extend(before);
         aftermath.wakers.extend(waiter.waker.take());
+    }
+
+    /// Notes that one in the queue has what it waited for.
+    pub(super) fn is_served(&mut self, ticket: u64) {
+        if let Some(waiter) = self.waiters.get_mut(&ticket)
+            && !std::mem::replace(&mut waiter.served, true)
+        {
+            let was_empty_handed = waiter.permit.is_none();
+            self.origins[waiter.origin].with_side(waiter.runtime, |side| {
+                side.waiting -= 1;
+                side.empty_handed -= usize::from(was_empty_handed);
+            });
+        }
     }
 
     /// Whether requests of this runtime wait for a connection to an origin.
@@ -459,8 +467,8 @@ impl State {
         let dead = self.take_dead(id);
         let entry = self.entries.remove(id);
         self.origins[entry.origin].live -= 1;
-        if let Some(link) = entry.link() {
-            link.meter().hand_in();
+        if let Some(meter) = entry.meter() {
+            meter.hand_in();
             self.open -= 1;
         } else {
             let origin = &mut self.origins[entry.origin];
@@ -565,8 +573,8 @@ impl State {
         origin.with_side(entry.runtime, |side| side.attempts -= 1);
         self.open += 1;
         let before = self.turn(id, kind);
-        if let Some(link) = self.entries[id].link() {
-            link.meter().opened();
+        if let Some(meter) = self.entries[id].meter() {
+            meter.opened();
         }
         before
     }
@@ -586,9 +594,11 @@ impl State {
     /// What live connections have done that no tally has yet.
     pub(super) fn counts(&self, which: impl Fn(&Entry) -> bool) -> Counts {
         let entries = self.entries.iter().map(|(_, entry)| entry);
-        let links = entries.filter(|entry| which(entry)).filter_map(Entry::link);
-        links.fold(Counts::default(), |counts, link| {
-            counts.plus(link.meter().counts())
+        let meters = entries
+            .filter(|entry| which(entry))
+            .filter_map(Entry::meter);
+        meters.fold(Counts::default(), |counts, meter| {
+            counts.plus(meter.counts())
         })
     }
 

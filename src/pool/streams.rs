@@ -41,12 +41,12 @@ impl State {
         None
     }
 
-    /// Enters a connection that has been made, with its first stream if its maker wants one.
+    /// Enters a connection that has been made, with its first stream for the request that made it.
     pub(super) fn opened_shared(
         &mut self,
         connection: Http2,
         age: Age,
-        wanted: bool,
+        of: Option<u64>,
         now: u64,
         books: &Arc<dyn Books>,
         aftermath: &mut Aftermath,
@@ -68,7 +68,10 @@ impl State {
         own.shared.push(id);
         own.with_side(runtime, |side| side.shared += 1);
         self.idle += 1;
-        let stream = wanted.then(|| self.begin_stream(id, false)).flatten();
+        let stream = of.and_then(|ticket| {
+            self.is_served(ticket);
+            self.begin_stream(id, false)
+        });
         self.share_out(id, now, books, aftermath);
         (stream, before)
     }
