@@ -141,7 +141,7 @@ pub use holder::SessionHolder;
 pub use http::{
     self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
 };
-pub use pool::{CloseReport, ClosedBy, OriginStats, Stats};
+pub use pool::{CloseReport, ClosedBy, OriginStats, Stats, Timings};
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use scope::SessionScope;

@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::Incoming;
+use crate::pool::{Incoming, Timings};
 use crate::url::Target;
 
 /// How much of a refused response's body its error keeps.
@@ -100,6 +100,11 @@ impl Response {
     /// 0 for an answer to HEAD, whose `Content-Length` header speaks of another answer's body.
     pub fn content_length(&self) -> Option<u64> {
         self.body.size_hint().exact()
+    }
+
+    /// Returns how long the request took, step by step, until the response's head was there.
+    pub fn timings(&self) -> Timings {
+        self.body.timings()
     }
 
     /// Returns the server's address, where the connector tells it (the default one does).

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use futures::TryFutureExt;
-use futures::future::MapErr;
-use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiFuture, GaiResolver, Name};
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use tower_service::Service;
+
+use super::phases::timed;
 
 /// The system's resolver.
 #[derive(Debug, Clone)]
@@ -29,7 +32,7 @@ impl Resolver {
 impl Service<Name> for Resolver {
     type Response = GaiAddrs;
     type Error = DnsFailure;
-    type Future = MapErr<GaiFuture, Box<dyn FnOnce(io::Error) -> DnsFailure + Send>>;
+    type Future = BoxFuture<'static, Result<GaiAddrs, DnsFailure>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DnsFailure>> {
         Poll::Ready(Ok(()))
@@ -37,12 +40,16 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let named = name.as_str().to_owned();
-        self.0
-            .call(name)
-            .map_err(Box::new(move |source| DnsFailure {
-                name: named,
-                source,
-            }))
+        let resolving = self.0.call(name);
+        let resolving = resolving.map_err(|source| DnsFailure {
+            name: named,
+            source,
+        });
+        let nothing_within = |_| Duration::ZERO;
+        timed(resolving, nothing_within, |phases, took| {
+            phases.dns = Some(took);
+        })
+        .boxed()
     }
 }
 

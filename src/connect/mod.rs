@@ -4,6 +4,8 @@ mod liveness;
 
 mod traffic;
 
+mod phases;
+
 mod dns;
 
 mod tcp;
@@ -27,5 +29,6 @@ pub use connector::{BoxConnector, Connector};
 pub(crate) use default::ConnectOptions;
 pub use default::DefaultConnector;
 pub(crate) use liveness::Liveness;
+pub(crate) use phases::{Phases, watched};
 pub(crate) use tcp::WriteDead;
 pub(crate) use traffic::Traffic;

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tower_service::Service;
 
+use super::phases::{Phases, timed};
 use super::tcp::{Tcp, TcpConnector};
 use crate::config::Protocols;
 use crate::error::{BoxError, Error, Result};
@@ -101,7 +102,13 @@ impl Service<Uri> for SecureConnector {
             if uri.scheme_str() != Some("https") {
                 return this.tcp.call(uri).await.map(MaybeHttpsStream::Http);
             }
-            this.https().await?.call(uri).await
+            let mut https = this.https().await?;
+            let below =
+                |phases: Phases| phases.dns.unwrap_or_default() + phases.tcp.unwrap_or_default();
+            let shaking_hands = timed(https.call(uri), below, |phases, took| {
+                phases.tls = Some(took);
+            });
+            shaking_hands.await
         })
     }
 }

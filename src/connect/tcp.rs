@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::dns::Resolver;
+use super::phases::{Phases, timed};
 use super::traffic::Metered;
 use crate::error::BoxError;
 
@@ -45,6 +46,10 @@ impl Service<Uri> for TcpConnector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.0.call(uri);
         Box::pin(async move {
+            let resolving = |phases: Phases| phases.dns.unwrap_or_default();
+            let connecting = timed(connecting, resolving, |phases, took| {
+                phases.tcp = Some(took);
+            });
             Ok(Tcp {
                 io: TokioIo::new(Metered::new(connecting.await?.into_inner())),
                 write_dead: WriteDead::default(),

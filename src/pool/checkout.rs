@@ -22,6 +22,7 @@ use super::permit::{Books, Permit};
 use super::place::Place;
 use super::shared::{Exchange, Pool};
 use super::state::State;
+use crate::connect::{Phases, watched};
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 /// How long a connection may have idled and still be trusted without a look at its socket.
@@ -157,21 +158,23 @@ impl Pool {
                 age: Age::new(&self.config, self.clock.now()),
                 tasks: self.tasks.clone(),
                 tallies,
+                phases: Phases::default(),
             }
         };
-        let connecting = self.dial.dial(origin_of(wants.uri));
+        let connecting = watched(self.dial.dial(origin_of(wants.uri)));
         let limit = self.config.connect_timeout;
         let http = self.config.http;
         let timer = Arc::clone(&place.timer);
         let connecting = Box::pin(async move {
             // Declared before all that it covers, and so dropped after it.
             let permit = permit;
-            let made = match limit {
+            let (made, phases) = match limit {
                 Some(limit) => timeout(limit, connecting)
                     .await
                     .map_err(|_| Error::timeout(TimeoutPhase::Connect))?,
                 None => connecting.await,
             };
+            let place = Place { phases, ..place };
             Connection::handshake(made?, permit, place, http).await
         });
         let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, timer)));

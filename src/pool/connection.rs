@@ -13,7 +13,7 @@ use super::permit::Permit;
 use super::place::Place;
 use super::{http1, http2};
 use crate::config::{HttpConfig, Protocols};
-use crate::connect::{BoxConnection, Traffic};
+use crate::connect::{BoxConnection, Phases, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection in nobody's exchange.
@@ -143,6 +143,14 @@ impl Lane {
         match self {
             Self::Http1(connection) => &connection.link.meter,
             Self::Http2(stream) => stream.meter(),
+        }
+    }
+
+    /// The number of the connection, and what making it has taken.
+    pub(super) fn making(&self) -> (u64, Phases) {
+        match self {
+            Self::Http1(connection) => (connection.link.number, connection.link.phases),
+            Self::Http2(stream) => stream.making(),
         }
     }
 }

@@ -14,6 +14,7 @@ use hyper::Response;
 use hyper::client::conn::TrySendError;
 use hyper::ext::on_informational;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::checkout::Wants;
 use super::connection::Lane;
@@ -25,6 +26,7 @@ use super::message::{Outgoing, Terms, suit};
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
+use super::timings::{Course, nanos};
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
@@ -44,7 +46,9 @@ impl Pool {
     ) -> Result<Response<Incoming>> {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
-        let mut now = self.clock.now();
+        let began = Instant::now();
+        let mut sent_at = began;
+        let mut now = self.clock.at(began);
         let timeouts = terms.timeouts;
         let deadline = timeouts
             .total
@@ -60,7 +64,8 @@ impl Pool {
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
         if exchange.lane.is_none() {
             exchange.check_out(wants, false).await?;
-            now = self.clock.now();
+            sent_at = Instant::now();
+            now = self.clock.at(sent_at);
         }
         let mut spare = exchange.lane().spare_of(outgoing, may_repeat);
         let mut refusals = 0;
@@ -74,7 +79,8 @@ impl Pool {
             let failure = match exchange.send(message, limit, now, &upload).await {
                 Ok(response) => {
                     let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
-                    return Ok(exchange.answered(response, limit, upload));
+                    let times = (sent_at - began, sent_at.elapsed());
+                    return Ok(exchange.answered(response, limit, upload, times));
                 }
                 Err(failure) => failure,
             };
@@ -122,7 +128,8 @@ impl Pool {
             let checked_out = exchange.check_out(wants, fresh).await;
             checked_out.map_err(|error| error.or_sent(sent))?;
             suit(&mut message, terms.uri, exchange.lane().host());
-            now = self.clock.now();
+            sent_at = Instant::now();
+            now = self.clock.at(sent_at);
         }
     }
 
@@ -235,16 +242,24 @@ impl Exchange {
         response: Response<hyper::body::Incoming>,
         limit: Limit,
         upload: Sending,
+        (queue, head): (Duration, Duration),
     ) -> Response<Incoming> {
         let (lane, _) = self.parts();
-        lane.meter().answered();
+        let reused = lane.meter().answered();
+        let (connection, made) = lane.making();
+        let course = Course {
+            queue: nanos(queue),
+            head: nanos(head),
+            connection,
+            made: (!reused).then(|| Box::new(made)),
+        };
         let (head, body) = response.into_parts();
         if let Lane::Http1(connection) = lane {
             connection.age.answered(&head.headers);
             // Of a body that was not asked for, the connection would wait for ever.
             connection.reusable &= !is_ambiguous(&head.headers) && !upload.is_held_back();
         }
-        Response::from_parts(head, Incoming::new(self, body, limit, upload))
+        Response::from_parts(head, Incoming::new(self, body, limit, upload, course))
     }
 }
 

@@ -23,7 +23,7 @@ use super::permit::{Io, Permit};
 use super::place::Place;
 use super::severable::Severable;
 use crate::body::Body;
-use crate::connect::{BoxConnection, Traffic, WriteDead};
+use crate::connect::{BoxConnection, Phases, Traffic, WriteDead};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One connection with its sending side. Dropping it closes the socket at once.
@@ -54,6 +54,10 @@ pub(super) struct Link {
     pub(super) line: Line,
     pub(super) remote_addr: Option<SocketAddr>,
     pub(super) meter: Meter,
+    /// The number of the connection.
+    pub(super) number: u64,
+    /// What making it has taken.
+    pub(super) phases: Phases,
     /// Set when what is written goes nowhere.
     pub(super) write_dead: Option<Arc<AtomicBool>>,
     connection: Severable<Connection<Io, Body>>,
@@ -72,7 +76,7 @@ impl Http1 {
         transport.connected().get_extras(&mut extensions);
         let write_dead = extensions.remove::<WriteDead>().map(WriteDead::flag);
         let own_line = Line::new(place.timer);
-        let id = permit.id();
+        let stamp = permit.stamp();
         let io = Io::new(transport, Arc::clone(&own_line.signal), permit);
         // Waits for nothing: in HTTP/1 the first bytes are the request's.
         let (sender, connection) = Builder::new()
@@ -81,7 +85,9 @@ impl Http1 {
             .await
             .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
         let link = Link {
-            id,
+            id: stamp.id,
+            number: stamp.number,
+            phases: place.phases,
             origin: place.origin,
             host: place.host,
             line: own_line,

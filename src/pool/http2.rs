@@ -29,7 +29,7 @@ use super::signal::Signal;
 use super::timer::Timer;
 use crate::body::Body;
 use crate::config::Http2Config;
-use crate::connect::{BoxConnection, Traffic};
+use crate::connect::{BoxConnection, Phases, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many streams a connection may have until its peer has said how many.
@@ -52,6 +52,8 @@ pub(super) struct Link {
     /// How many streams the peer allows.
     limit: AtomicUsize,
     meter: Meter,
+    /// What making it has taken.
+    phases: Phases,
     driving: Arc<Driving>,
     books: Weak<dyn Books>,
 }
@@ -95,6 +97,7 @@ impl Http2 {
             remote_addr,
             limit: AtomicUsize::new(UNSETTLED),
             meter: Meter::new(place.tallies, traffic),
+            phases: place.phases,
             driving,
             books,
         });
@@ -278,6 +281,11 @@ impl Stream {
 
     pub(super) fn meter(&self) -> &Meter {
         &self.seat.link.meter
+    }
+
+    /// The number of the connection, and what making it has taken.
+    pub(super) fn making(&self) -> (u64, Phases) {
+        (self.seat.link.stamp.number, self.seat.link.phases)
     }
 }
 

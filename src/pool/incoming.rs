@@ -18,6 +18,7 @@ use super::limit::Limit;
 use super::reader::{Reader, Source};
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
+use super::timings::{Course, Timings};
 use crate::error::{Error, Result};
 
 /// How long the rest of a dropped body may take to come.
@@ -31,6 +32,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Incoming {
     reader: Option<Reader>,
     remote_addr: Option<SocketAddr>,
+    course: Course,
 }
 
 impl Incoming {
@@ -41,6 +43,7 @@ impl Incoming {
         body: hyper::body::Incoming,
         limit: Limit,
         upload: Sending,
+        course: Course,
     ) -> Self {
         let remote_addr = exchange.lane().remote_addr();
         let source = if exchange.is_ready() {
@@ -54,7 +57,12 @@ impl Incoming {
         Self {
             reader: Some(Reader::new(body, source, limit, upload)),
             remote_addr,
+            course,
         }
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.course.timings()
     }
 
     /// The server's address, where the connector tells it.

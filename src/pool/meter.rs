@@ -134,14 +134,16 @@ impl Meter {
         add(&self.requests, 1);
     }
 
-    /// Counts an answer.
-    pub(super) fn answered(&self) {
-        if self.served.swap(true, Ordering::Relaxed) {
+    /// Counts an answer. `true`: the connection had brought one before.
+    pub(super) fn answered(&self) -> bool {
+        let reused = self.served.swap(true, Ordering::Relaxed);
+        if reused {
             add(&self.reused, 1);
         }
         if self.handed_in.load(Ordering::SeqCst) {
             self.hand_in_requests();
         }
+        reused
     }
 
     pub(super) fn has_served(&self) -> bool {

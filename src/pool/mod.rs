@@ -13,6 +13,8 @@ mod sync;
 
 mod stats;
 
+mod timings;
+
 mod meter;
 
 mod signal;
@@ -84,3 +86,4 @@ pub(crate) use message::{Outgoing, Terms};
 pub(crate) use owner::{Lease, Owner};
 pub(crate) use shared::Pool;
 pub use stats::{CloseReport, ClosedBy, OriginStats, Stats};
+pub use timings::Timings;

@@ -1,7 +1,7 @@
 //! What stands in for HTTP/2 in a build without it: types of which there is never a value.
 
 use std::convert::Infallible;
-use std::future::Pending;
+use std::future::{Pending, Ready, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::place::Place;
 use super::timer::Timer;
 use crate::body::Body;
 use crate::config::Http2Config;
-use crate::connect::{BoxConnection, Traffic};
+use crate::connect::{BoxConnection, Phases, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
@@ -29,17 +29,17 @@ pub(super) struct Link(Infallible);
 pub(super) struct Stream(Infallible);
 
 impl Http2 {
-    pub(super) async fn handshake(
+    pub(super) fn handshake(
         _: BoxConnection,
         _: Permit,
         _: Place,
         _: Option<SocketAddr>,
         _: Option<Arc<Traffic>>,
         _: &Http2Config,
-    ) -> Result<Self> {
-        Err(Error::new(ErrorKind::Connect).with_message(
+    ) -> Ready<Result<Self>> {
+        ready(Err(Error::new(ErrorKind::Connect).with_message(
             "the connector has negotiated HTTP/2, for which the feature `http2` is needed",
-        ))
+        )))
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -122,6 +122,10 @@ impl Stream {
     }
 
     pub(super) fn retire(&self) {
+        match self.0 {}
+    }
+
+    pub(super) fn making(&self) -> (u64, Phases) {
         match self.0 {}
     }
 
