@@ -16,7 +16,6 @@ use hyper::ext::on_informational;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::checkout::Wants;
 use super::connection::Lane;
 use super::failure::{Failure, is_stale};
 use super::incoming::Incoming;
@@ -27,6 +26,7 @@ use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
 use super::timings::{Course, nanos};
+use super::wants::Wants;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 

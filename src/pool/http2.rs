@@ -3,23 +3,19 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
-use futures::future::BoxFuture;
-use futures::task::AtomicWaker;
-use futures::{Future, FutureExt};
+use futures::Future;
 use h2::Reason;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http2::{Builder, Connection, SendRequest};
-use hyper::rt;
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioTimer;
-use tokio::task::coop::unconstrained;
-use tokio_util::task::TaskTracker;
 
+use super::driving::{Driving, Executor, Running};
 use super::line::Line;
 use super::meter::Meter;
 use super::permit::{Books, Io, Permit, Stamp};
@@ -294,127 +290,6 @@ impl Drop for Seat {
         if let Some(books) = self.link.books.upgrade() {
             books.end_stream(self.link.stamp, self.place);
         }
-    }
-}
-
-type Dispatch = Connection<Io, Body, Executor>;
-
-/// The futures that are an HTTP/2 connection, and the tasks that poll them.
-struct Driving {
-    timer: Arc<Timer>,
-    tasks: TaskTracker,
-    /// Reads and writes the socket, and owns it.
-    socket: OnceLock<Severable<BoxFuture<'static, ()>>>,
-    socket_task: AtomicWaker,
-    /// Takes requests and makes streams of them.
-    dispatch: OnceLock<Severable<Dispatch>>,
-    dispatch_task: AtomicWaker,
-    /// Whether its streams have run out: those who wait must hear when the peer allows more, or says
-    /// goodbye, of which only the dispatcher can tell.
-    full: AtomicBool,
-}
-
-impl Driving {
-    fn new(timer: Arc<Timer>, tasks: TaskTracker) -> Self {
-        Self {
-            timer,
-            tasks,
-            socket: OnceLock::new(),
-            socket_task: AtomicWaker::new(),
-            dispatch: OnceLock::new(),
-            dispatch_task: AtomicWaker::new(),
-            full: AtomicBool::new(false),
-        }
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.timer.runtime.spawn(self.tasks.track_future(task));
-    }
-
-    fn poll_socket(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.socket_task.register(cx.waker());
-        let Some(socket) = self.socket.get() else {
-            return Poll::Ready(());
-        };
-        let polled = socket.poll(cx);
-        if self.full.load(Ordering::SeqCst) {
-            self.dispatch_task.wake();
-        }
-        polled.map(drop)
-    }
-
-    fn poll_dispatch(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.dispatch_task.register(cx.waker());
-        match self.dispatch.get() {
-            Some(dispatch) => dispatch.poll(cx).map(drop),
-            None => Poll::Ready(()),
-        }
-    }
-
-    fn stream_limit(&self) -> Option<usize> {
-        let dispatch = self.dispatch.get()?;
-        dispatch.look(Connection::current_max_send_streams)
-    }
-
-    /// Polls all of it once, in the place of its tasks, which have to be woken afterwards. `false`:
-    /// the dispatcher is being polled, which may be where this was called from, by a request's body.
-    fn poll_at_rest(&self) -> bool {
-        let polling = unconstrained(poll_fn(|_| {
-            let mut nobody = Context::from_waker(Waker::noop());
-            if let Some(dispatch) = self.dispatch.get()
-                && dispatch.try_poll(&mut nobody).is_none()
-            {
-                return Poll::Ready(false);
-            }
-            if let Some(socket) = self.socket.get() {
-                let _ = socket.poll(&mut nobody);
-            }
-            Poll::Ready(true)
-        }));
-        polling.now_or_never().unwrap_or(true)
-    }
-
-    fn close(&self) {
-        if let Some(socket) = self.socket.get() {
-            socket.close();
-        }
-        if let Some(dispatch) = self.dispatch.get() {
-            // Not waited for: its poll may run a request's body.
-            dispatch.sever();
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        self.socket_task.wake();
-        self.dispatch_task.wake();
-    }
-}
-
-/// What the task of the socket holds. When it ends, by itself or with its runtime, all of it does.
-struct Running(Arc<Driving>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// Runs what hyper spawns.
-#[derive(Clone)]
-struct Executor(Arc<Driving>);
-
-impl<F: Future<Output = ()> + Send + 'static> rt::Executor<F> for Executor {
-    /// The first task is the connection itself, which owns the socket: it is the one that can be
-    /// cut, and waits for its start. Those after it are its streams', and end with it.
-    fn execute(&self, task: F) {
-        let driving = &self.0;
-        if driving.socket.get().is_some() {
-            return driving.spawn(task);
-        }
-        driving
-            .socket
-            .get_or_init(|| Severable::new(Box::pin(task)));
     }
 }
 

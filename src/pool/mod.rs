@@ -38,6 +38,9 @@ mod place;
 mod http1;
 
 #[cfg(feature = "http2")]
+mod driving;
+
+#[cfg(feature = "http2")]
 mod http2;
 #[cfg(not(feature = "http2"))]
 #[path = "no_http2.rs"]
@@ -53,6 +56,10 @@ mod entry;
 
 mod state;
 
+mod queue;
+
+mod idle;
+
 mod streams;
 
 mod report;
@@ -60,6 +67,10 @@ mod report;
 mod shared;
 
 mod expiry;
+
+mod wants;
+
+mod making;
 
 mod checkout;
 

@@ -69,7 +69,7 @@ impl State {
         own.with_side(runtime, |side| side.shared += 1);
         self.idle += 1;
         let stream = of.and_then(|ticket| {
-            self.is_served(ticket);
+            self.note_served(ticket);
             self.begin_stream(id, false)
         });
         self.share_out(id, now, books, aftermath);

@@ -1,0 +1,210 @@
+//! Connections that idle: how they get there, who takes them, and which make way.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::runtime;
+
+use super::connection::{Connection, Lane};
+use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle};
+use super::http1::Http1;
+use super::meter::End;
+use super::permit::Books;
+use super::state::{Gate, State};
+
+/// What is told apart of the bytes that connections have received: less makes no buffer grow.
+const STREAMED: u64 = 64 * 1024;
+
+/// Where an idle connection is found.
+enum Spot {
+    /// Of which origin, and where in its list.
+    Alone(usize, usize),
+    /// In the registry.
+    Shared(usize),
+}
+
+/// What is left over when a permit comes back, to be dropped and woken without the lock.
+#[derive(Debug)]
+pub(super) struct Released {
+    pub(super) wakers: Vec<Waker>,
+    /// The connection, if it has ended while it idled.
+    _dead: Option<Connection>,
+    _entry: Entry,
+}
+
+/// What became of a connection that was offered to the waiters and the idle.
+#[derive(Debug)]
+pub(super) enum Offer {
+    /// By a waiter, who must be woken.
+    Taken(Aftermath),
+    Idling {
+        until: u64,
+    },
+    /// Its place is needed for another origin or runtime, or the pool is shut.
+    Refused(Http1),
+}
+
+impl State {
+    /// The newest idle connection that may still be used; those that may not go to `expired`.
+    pub(super) fn take_idle(
+        &mut self,
+        origin: usize,
+        runtime: runtime::Id,
+        now: u64,
+        expired: &mut Vec<Connection>,
+    ) -> Option<Idle> {
+        let idle = &mut self.origins[origin].idle;
+        let fits = |entry: &Idle| entry.connection.link.line.timer.id() == runtime;
+        loop {
+            let newest = match idle.last() {
+                Some(last) if fits(last) => idle.len() - 1,
+                _ => idle.iter().rposition(fits)?,
+            };
+            let found = idle.remove(newest);
+            self.idle -= 1;
+            if found.until > now {
+                return Some(found);
+            }
+            let why = found.connection.age.why(now);
+            expired.push(Connection::Http1(found.connection.because(why)));
+        }
+    }
+
+    /// Gives a connection that is ready for a request to the first waiter that it can serve, by
+    /// itself or by its place; else lays it to rest.
+    pub(super) fn offer(&mut self, connection: Http1, now: u64) -> Offer {
+        if self.gate != Gate::Open && self.waiters.is_empty() {
+            return Offer::Refused(connection.because(End::Closed));
+        }
+        let Some(until) = connection.age.idles_until(now) else {
+            let why = connection.age.why(now);
+            return Offer::Refused(connection.because(why));
+        };
+        let Some(entry) = self.entry_of(&connection.link) else {
+            return Offer::Refused(connection.because(End::Peer));
+        };
+        entry.background = false;
+        let (origin, runtime) = (connection.link.origin, connection.link.line.timer.id());
+        let is_new = !connection.link.meter.has_served();
+        let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
+            if waiter.takes(origin, runtime, is_new) {
+                return Some(Some(ticket));
+            }
+            self.is_helped_by(waiter, origin).then_some(None)
+        });
+        match served {
+            Some(Some(ticket)) => {
+                let mut aftermath = Aftermath::default();
+                let grant = Grant::Lane(Lane::Http1(connection));
+                self.serve(ticket, grant, &mut aftermath);
+                return Offer::Taken(aftermath);
+            }
+            Some(None) => return Offer::Refused(connection.because(End::Evicted)),
+            None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
+                return Offer::Refused(connection.because(End::Evicted));
+            }
+            None => {}
+        }
+        if self.gate != Gate::Open {
+            return Offer::Refused(connection.because(End::Closed));
+        }
+        let mut connection = connection;
+        connection.pooled = true;
+        self.origins[origin].idle.push(Idle {
+            connection,
+            since: now,
+            until,
+            settled: false,
+        });
+        self.idle += 1;
+        Offer::Idling { until }
+    }
+
+    /// Idle connections that make room for those in the queue for `origin`, `most` at the most, who
+    /// had a connection of others to wait for until now.
+    pub(super) fn make_room(&mut self, origin: usize, most: usize) -> Vec<Connection> {
+        if self.idle == 0 {
+            return Vec::new();
+        }
+        let waiting = self.waiters.iter();
+        let waiting = waiting
+            .filter(|(_, waiter)| waiter.origin == origin && self.is_helped_by(waiter, origin));
+        let tickets: Vec<_> = waiting.map(|(&ticket, _)| ticket).take(most).collect();
+        let room = tickets.into_iter().map_while(|ticket| self.evict(ticket));
+        room.collect()
+    }
+
+    /// An idle connection that makes room at a limit for one in the queue: one of another runtime rather than one of its own, then the one that has streamed most, whose buffers have
+    /// grown, then the one that has idled longest.
+    pub(super) fn evict(&mut self, ticket: u64) -> Option<Connection> {
+        if self.idle == 0 {
+            return None;
+        }
+        let waiter = self.waiters.get(&ticket)?;
+        let alone = self.origins.iter().flat_map(|(id, origin)| {
+            let idle = origin.idle.iter().enumerate();
+            idle.map(move |(place, idle)| {
+                let link = &idle.connection.link;
+                let runtime = link.line.timer.id();
+                let streamed = link.meter.received() / STREAMED;
+                (runtime, streamed, idle.since, id, Spot::Alone(id, place))
+            })
+        });
+        let shared = self.entries.iter().filter_map(|(id, entry)| {
+            let shared = entry.idle_shared()?;
+            let streamed = shared.link.meter().received() / STREAMED;
+            let spot = Spot::Shared(id);
+            Some((entry.runtime, streamed, shared.since, entry.origin, spot))
+        });
+        let (.., spot) = alone
+            .chain(shared)
+            .filter(|(.., origin, _)| self.is_helped_by(waiter, *origin))
+            .min_by_key(|(runtime, streamed, since, ..)| {
+                (*runtime == waiter.runtime, Reverse(*streamed), *since)
+            })?;
+        match spot {
+            Spot::Alone(origin, place) => {
+                self.idle -= 1;
+                let idle = self.origins[origin].idle.remove(place);
+                Some(Connection::Http1(idle.connection.because(End::Evicted)))
+            }
+            Spot::Shared(id) => self.withdraw(id, End::Evicted),
+        }
+    }
+
+    /// Takes a permit back and passes it on to the first waiter without one.
+    pub(super) fn release(&mut self, id: usize, books: &Arc<dyn Books>) -> Released {
+        let dead = self.take_dead(id);
+        let entry = self.entries.remove(id);
+        self.origins[entry.origin].live -= 1;
+        if let Some(meter) = entry.meter() {
+            meter.hand_in();
+            self.open -= 1;
+        } else {
+            let origin = &mut self.origins[entry.origin];
+            origin.with_side(entry.runtime, |side| side.attempts -= 1);
+        }
+        self.leave_origin(entry.origin);
+        let mut wakers = Vec::new();
+        self.pass_on(books, &mut wakers);
+        Released {
+            wakers,
+            _dead: dead,
+            _entry: entry,
+        }
+    }
+
+    /// A connection that has ended while it idled, or while it could be shared.
+    fn take_dead(&mut self, id: usize) -> Option<Connection> {
+        let entry = &self.entries[id];
+        if matches!(entry.kind, EntryKind::Shared(_)) {
+            return self.withdraw(id, End::Peer);
+        }
+        let idle = &mut self.origins[entry.origin].idle;
+        let place = idle.iter().position(|idle| idle.connection.link.id == id)?;
+        self.idle -= 1;
+        let dead = idle.remove(place).connection;
+        Some(Connection::Http1(dead.because(End::Peer)))
+    }
+}

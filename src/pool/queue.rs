@@ -1,0 +1,210 @@
+//! The queue: who waits for a connection, who may make one, and who gets the next.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::runtime;
+
+use super::connection::Lane;
+use super::entry::{Aftermath, Entry, EntryKind, Grant, Protocol, Waiter};
+use super::key::Key;
+use super::permit::{Books, Permit, Stamp};
+use super::state::State;
+use crate::error::Error;
+
+impl State {
+    /// Joins the queue; a permit comes at once if there is one to be had.
+    pub(super) fn enqueue(
+        &mut self,
+        key: Key<'_>,
+        runtime: runtime::Id,
+        fresh: bool,
+        books: &Arc<dyn Books>,
+        aftermath: &mut Aftermath,
+    ) -> u64 {
+        let origin = self.origin_of(key);
+        self.origins[origin].users += 1;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        // One that is free is wanted by nobody who came before: each that comes back goes to the first.
+        self.origins[origin].with_side(runtime, |side| {
+            side.waiting += 1;
+            side.empty_handed += 1;
+        });
+        let waiter = Waiter {
+            origin,
+            runtime,
+            fresh,
+            permit: None,
+            served: false,
+            waker: None,
+            grant: None,
+        };
+        // A place that is free is wanted by nobody of another origin: each that comes back goes to the
+        // first who does. Of this one, some may count on a connection that is being made already.
+        let may_connect = self.may_connect(&waiter);
+        let alone = self.origins[origin].has_one_empty_handed(runtime);
+        self.waiters.insert(ticket, waiter);
+        if may_connect && alone {
+            self.grant_permit(ticket, books);
+        } else if may_connect {
+            self.pass_on(books, &mut aftermath.wakers);
+        }
+        ticket
+    }
+
+    /// Whether one in the queue may open a connection.
+    fn may_connect(&self, waiter: &Waiter) -> bool {
+        self.wants_to_connect(waiter)
+            && self.entries.len() < self.limits.total
+            && !self.is_full(waiter.origin)
+    }
+
+    fn wants_to_connect(&self, waiter: &Waiter) -> bool {
+        let most_shared = self.limits.shared_per_origin;
+        waiter.is_waiting_for_a_place()
+            && self.origins[waiter.origin].wants_another(waiter.runtime, most_shared)
+    }
+
+    /// Whether the place of a connection of `origin` is one that the waiter waits for.
+    pub(super) fn is_helped_by(&self, waiter: &Waiter, origin: usize) -> bool {
+        self.wants_to_connect(waiter)
+            && !self.may_connect(waiter)
+            && (waiter.origin == origin || !self.is_full(waiter.origin))
+    }
+
+    /// Gives a permit to one in the queue, and hands out how to wake it.
+    fn grant_permit(&mut self, ticket: u64, books: &Arc<dyn Books>) -> Option<Waker> {
+        let waiter = self.waiters.get_mut(&ticket)?;
+        let origin = &mut self.origins[waiter.origin];
+        origin.users += 1;
+        origin.live += 1;
+        origin.with_side(waiter.runtime, |side| {
+            side.attempts += 1;
+            side.empty_handed -= 1;
+        });
+        let place = self.entries.vacant_entry();
+        let stamp = Stamp {
+            id: place.key(),
+            number: self.next_number,
+        };
+        self.next_number += 1;
+        place.insert(Entry {
+            stamp,
+            origin: waiter.origin,
+            runtime: waiter.runtime,
+            kind: EntryKind::Permitted,
+            background: false,
+        });
+        waiter.permit = Some(stamp);
+        waiter.grant = Some(Grant::Permit(Permit::new(stamp, Arc::clone(books))));
+        waiter.waker.take()
+    }
+
+    /// Gives one in the queue what it waits for. What it had got before and not fetched is left over;
+    /// a connection that it is making goes on for the next, also if it is not polled for a while.
+    pub(super) fn serve(&mut self, ticket: u64, grant: Grant, aftermath: &mut Aftermath) {
+        self.note_served(ticket);
+        let waiter = self.waiters.get_mut(&ticket);
+        let waiter = waiter.expect("it was found in the queue a moment ago");
+        let permit = waiter.permit;
+        if let Grant::Lane(Lane::Http1(_)) = grant
+            && let Some(entry) = permit.and_then(|stamp| self.entries.get_mut(stamp.id))
+            && Some(entry.stamp) == permit
+            && let EntryKind::Connecting(attempt) = &entry.kind
+            && attempt.adopt()
+        {
+            entry.background = true;
+            aftermath.adopted.push(Arc::clone(attempt));
+        }
+        let before = waiter.grant.replace(grant);
+        aftermath.unused.extend(before);
+        aftermath.wakers.extend(waiter.waker.take());
+    }
+
+    /// Notes that one in the queue has what it waited for.
+    pub(super) fn note_served(&mut self, ticket: u64) {
+        if let Some(waiter) = self.waiters.get_mut(&ticket)
+            && !std::mem::replace(&mut waiter.served, true)
+        {
+            let was_empty_handed = waiter.permit.is_none();
+            self.origins[waiter.origin].with_side(waiter.runtime, |side| {
+                side.waiting -= 1;
+                side.empty_handed -= usize::from(was_empty_handed);
+            });
+        }
+    }
+
+    /// Whether requests of this runtime wait for a connection to an origin.
+    pub(super) fn is_awaited(&self, origin: usize, runtime: runtime::Id) -> bool {
+        let origin = self.origins.get(origin);
+        origin.is_some_and(|origin| origin.has_waiting(runtime))
+    }
+
+    /// Leaves the queue, with what was granted and not fetched.
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&ticket)?;
+        if !waiter.served {
+            self.origins[waiter.origin].with_side(waiter.runtime, |side| {
+                side.waiting -= 1;
+                side.empty_handed -= usize::from(waiter.permit.is_none());
+            });
+        }
+        self.leave_origin(waiter.origin);
+        Some(waiter)
+    }
+
+    /// Gives a permit to the first waiter that may have one. `false`: there is none.
+    pub(super) fn pass_on(&mut self, books: &Arc<dyn Books>, wakers: &mut Vec<Waker>) -> bool {
+        let mut waiters = self.waiters.iter();
+        let Some((&ticket, _)) = waiters.find(|(_, waiter)| self.may_connect(waiter)) else {
+            return false;
+        };
+        wakers.extend(self.grant_permit(ticket, books));
+        true
+    }
+
+    /// Gives permits to all waiters that may have one now.
+    pub(super) fn pass_on_all(&mut self, books: &Arc<dyn Books>) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        while self.pass_on(books, &mut wakers) {}
+        wakers
+    }
+
+    /// Notes that nobody needs to wait for another's connection to this origin any more: it turned
+    /// out not to be shared, or could not be made.
+    pub(super) fn each_for_itself(
+        &mut self,
+        origin: usize,
+        books: &Arc<dyn Books>,
+        aftermath: &mut Aftermath,
+    ) {
+        let protocol = &mut self.origins[origin].protocol;
+        if std::mem::replace(protocol, Protocol::Http1) != Protocol::Http1 {
+            aftermath.wakers.extend(self.pass_on_all(books));
+            aftermath.leaving.extend(self.make_room(origin, usize::MAX));
+        }
+    }
+
+    /// Tells one in the queue that its connection could not be made, if it has not been served
+    /// meanwhile. Those who counted on it go on without it.
+    pub(super) fn could_not_connect(
+        &mut self,
+        ticket: u64,
+        error: Option<Error>,
+        books: &Arc<dyn Books>,
+    ) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        let Some(waiter) = self.waiters.get(&ticket) else {
+            return aftermath;
+        };
+        let (origin, served) = (waiter.origin, waiter.served);
+        if self.origins[origin].shared.is_empty() {
+            self.each_for_itself(origin, books, &mut aftermath);
+        }
+        if let Some(error) = error.filter(|_| !served) {
+            self.serve(ticket, Grant::Failed(error), &mut aftermath);
+        }
+        aftermath
+    }
+}
