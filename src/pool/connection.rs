@@ -1,6 +1,5 @@
 //! A connection of either kind, and what one exchange has of it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper_util::client::legacy::connect::{Connection as _, HttpInfo};
@@ -11,9 +10,10 @@ use super::line::Line;
 use super::meter::{End, Meter};
 use super::permit::Permit;
 use super::place::Place;
+use super::timings::Made;
 use super::{http1, http2};
 use crate::config::{HttpConfig, Protocols};
-use crate::connect::{BoxConnection, Phases, Traffic};
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection in nobody's exchange.
@@ -48,7 +48,11 @@ impl Connection {
         let connected = transport.connected();
         let mut extras = http::Extensions::new();
         connected.get_extras(&mut extras);
-        let remote_addr = extras.get::<HttpInfo>().map(HttpInfo::remote_addr);
+        let made = Arc::new(Made {
+            number: permit.stamp().number,
+            remote_addr: extras.get::<HttpInfo>().map(HttpInfo::remote_addr),
+            phases: place.phases,
+        });
         let traffic = extras.remove::<Arc<Traffic>>();
         let is_http2 = match (config.protocols, connected.is_negotiated_h2()) {
             (Protocols::Http1Only, true) => {
@@ -61,14 +65,14 @@ impl Connection {
         };
         if is_http2 {
             let http2 = &config.http2;
-            let http2 = Http2::handshake(transport, permit, place, remote_addr, traffic, http2);
+            let http2 = Http2::handshake(transport, permit, place, made, traffic, http2);
             return http2.await.map(Self::Http2);
         }
         let http1 = Http1::handshake(
             transport,
             permit,
             place,
-            remote_addr,
+            made,
             traffic,
             config.http1_max_buf_size,
         );
@@ -109,10 +113,11 @@ impl Lane {
         }
     }
 
-    pub(super) fn remote_addr(&self) -> Option<SocketAddr> {
+    /// What is known of the connection since it was made.
+    pub(super) fn made(&self) -> &Arc<Made> {
         match self {
-            Self::Http1(connection) => connection.link.remote_addr,
-            Self::Http2(stream) => stream.remote_addr(),
+            Self::Http1(connection) => &connection.link.made,
+            Self::Http2(stream) => stream.made(),
         }
     }
 
@@ -143,14 +148,6 @@ impl Lane {
         match self {
             Self::Http1(connection) => &connection.link.meter,
             Self::Http2(stream) => stream.meter(),
-        }
-    }
-
-    /// The number of the connection, and what making it has taken.
-    pub(super) fn making(&self) -> (u64, Phases) {
-        match self {
-            Self::Http1(connection) => (connection.link.number, connection.link.phases),
-            Self::Http2(stream) => stream.making(),
         }
     }
 }

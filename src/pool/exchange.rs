@@ -246,12 +246,11 @@ impl Exchange {
     ) -> Response<Incoming> {
         let (lane, _) = self.parts();
         let reused = lane.meter().answered();
-        let (connection, made) = lane.making();
         let course = Course {
             queue: nanos(queue),
             head: nanos(head),
-            connection,
-            made: (!reused).then(|| Box::new(made)),
+            reused,
+            made: Arc::clone(lane.made()),
         };
         let (head, body) = response.into_parts();
         if let Lane::Http1(connection) = lane {

@@ -1,7 +1,6 @@
 //! An HTTP/1 connection that is polled by whoever has a use for it.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,8 +21,9 @@ use super::meter::{End, Meter};
 use super::permit::{Io, Permit};
 use super::place::Place;
 use super::severable::Severable;
+use super::timings::Made;
 use crate::body::Body;
-use crate::connect::{BoxConnection, Phases, Traffic, WriteDead};
+use crate::connect::{BoxConnection, Traffic, WriteDead};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One connection with its sending side. Dropping it closes the socket at once.
@@ -52,12 +52,8 @@ pub(super) struct Link {
     /// The `Host` header of its origin, made once.
     pub(super) host: HeaderValue,
     pub(super) line: Line,
-    pub(super) remote_addr: Option<SocketAddr>,
     pub(super) meter: Meter,
-    /// The number of the connection.
-    pub(super) number: u64,
-    /// What making it has taken.
-    pub(super) phases: Phases,
+    pub(super) made: Arc<Made>,
     /// Set when what is written goes nowhere.
     pub(super) write_dead: Option<Arc<AtomicBool>>,
     connection: Severable<Connection<Io, Body>>,
@@ -68,7 +64,7 @@ impl Http1 {
         transport: BoxConnection,
         permit: Permit,
         place: Place,
-        remote_addr: Option<SocketAddr>,
+        made: Arc<Made>,
         traffic: Option<Arc<Traffic>>,
         max_buf_size: usize,
     ) -> Result<Self> {
@@ -76,7 +72,7 @@ impl Http1 {
         transport.connected().get_extras(&mut extensions);
         let write_dead = extensions.remove::<WriteDead>().map(WriteDead::flag);
         let own_line = Line::new(place.timer);
-        let stamp = permit.stamp();
+        let id = permit.id();
         let io = Io::new(transport, Arc::clone(&own_line.signal), permit);
         // Waits for nothing: in HTTP/1 the first bytes are the request's.
         let (sender, connection) = Builder::new()
@@ -85,13 +81,11 @@ impl Http1 {
             .await
             .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
         let link = Link {
-            id: stamp.id,
-            number: stamp.number,
-            phases: place.phases,
+            id,
+            made,
             origin: place.origin,
             host: place.host,
             line: own_line,
-            remote_addr,
             meter: Meter::new(place.tallies, traffic),
             write_dead,
             connection: Severable::new(connection),

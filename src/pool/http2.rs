@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -23,9 +22,10 @@ use super::place::Place;
 use super::severable::Severable;
 use super::signal::Signal;
 use super::timer::Timer;
+use super::timings::Made;
 use crate::body::Body;
 use crate::config::Http2Config;
-use crate::connect::{BoxConnection, Phases, Traffic};
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many streams a connection may have until its peer has said how many.
@@ -44,12 +44,10 @@ pub(super) struct Http2 {
 pub(super) struct Link {
     stamp: Stamp,
     origin: usize,
-    remote_addr: Option<SocketAddr>,
+    made: Arc<Made>,
     /// How many streams the peer allows.
     limit: AtomicUsize,
     meter: Meter,
-    /// What making it has taken.
-    phases: Phases,
     driving: Arc<Driving>,
     books: Weak<dyn Books>,
 }
@@ -76,7 +74,7 @@ impl Http2 {
         transport: BoxConnection,
         permit: Permit,
         place: Place,
-        remote_addr: Option<SocketAddr>,
+        made: Arc<Made>,
         traffic: Option<Arc<Traffic>>,
         config: &Http2Config,
     ) -> Result<Self> {
@@ -90,10 +88,9 @@ impl Http2 {
         let link = Arc::new(Link {
             stamp,
             origin: place.origin,
-            remote_addr,
+            made,
             limit: AtomicUsize::new(UNSETTLED),
             meter: Meter::new(place.tallies, traffic),
-            phases: place.phases,
             driving,
             books,
         });
@@ -262,8 +259,8 @@ impl Stream {
         self.pooled
     }
 
-    pub(super) fn remote_addr(&self) -> Option<SocketAddr> {
-        self.seat.link.remote_addr
+    pub(super) fn made(&self) -> &Arc<Made> {
+        &self.seat.link.made
     }
 
     pub(super) fn was_severed(&self) -> bool {
@@ -277,11 +274,6 @@ impl Stream {
 
     pub(super) fn meter(&self) -> &Meter {
         &self.seat.link.meter
-    }
-
-    /// The number of the connection, and what making it has taken.
-    pub(super) fn making(&self) -> (u64, Phases) {
-        (self.seat.link.stamp.number, self.seat.link.phases)
     }
 }
 

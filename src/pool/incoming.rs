@@ -31,7 +31,6 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// closed. A stream of a shared connection is reset.
 pub(crate) struct Incoming {
     reader: Option<Reader>,
-    remote_addr: Option<SocketAddr>,
     course: Course,
 }
 
@@ -45,7 +44,6 @@ impl Incoming {
         upload: Sending,
         course: Course,
     ) -> Self {
-        let remote_addr = exchange.lane().remote_addr();
         let source = if exchange.is_ready() {
             drop(exchange.finish());
             Source::Memory
@@ -56,7 +54,6 @@ impl Incoming {
         };
         Self {
             reader: Some(Reader::new(body, source, limit, upload)),
-            remote_addr,
             course,
         }
     }
@@ -67,7 +64,7 @@ impl Incoming {
 
     /// The server's address, where the connector tells it.
     pub(crate) fn remote_addr(&self) -> Option<SocketAddr> {
-        self.remote_addr
+        self.course.made.remote_addr
     }
 
     fn reader(&self) -> &Reader {

@@ -10,29 +10,36 @@ use crate::error::TimeoutPhase;
 pub(super) struct Limit {
     phase: TimeoutPhase,
     /// In milliseconds.
-    pause: Option<u64>,
+    pause: u64,
     /// On the pool's clock.
-    pub(super) total: Option<u64>,
+    total: u64,
 }
+
+/// No limit.
+const NEVER: u64 = u64::MAX;
 
 impl Limit {
     pub(super) fn new(phase: TimeoutPhase, pause: Option<Duration>, total: Option<u64>) -> Self {
         Self {
             phase,
-            pause: pause.map(millis),
-            total,
+            pause: pause.map_or(NEVER, millis),
+            total: total.unwrap_or(NEVER),
         }
     }
 
     /// When a wait that begins now has been too long, and what it will have been too long for.
     pub(super) fn from(self, now: u64) -> Option<(u64, TimeoutPhase)> {
-        let pause = self
-            .pause
-            .map(|pause| (now.saturating_add(pause), self.phase));
-        let total = self.total.map(|total| (total, TimeoutPhase::Total));
-        match (pause, total) {
-            (Some(pause), Some(total)) => Some(if total.0 <= pause.0 { total } else { pause }),
-            (pause, total) => pause.or(total),
-        }
+        let pause = now.saturating_add(self.pause);
+        let (at, phase) = if self.total <= pause {
+            (self.total, TimeoutPhase::Total)
+        } else {
+            (pause, self.phase)
+        };
+        (at != NEVER).then_some((at, phase))
+    }
+
+    /// When the whole request must be over.
+    pub(super) fn total(self) -> Option<u64> {
+        (self.total != NEVER).then_some(self.total)
     }
 }

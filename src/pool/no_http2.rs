@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{Pending, Ready, ready};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -14,9 +13,10 @@ use super::meter::Meter;
 use super::permit::{Permit, Stamp};
 use super::place::Place;
 use super::timer::Timer;
+use super::timings::Made;
 use crate::body::Body;
 use crate::config::Http2Config;
-use crate::connect::{BoxConnection, Phases, Traffic};
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Http2 {
         _: BoxConnection,
         _: Permit,
         _: Place,
-        _: Option<SocketAddr>,
+        _: Arc<Made>,
         _: Option<Arc<Traffic>>,
         _: &Http2Config,
     ) -> Ready<Result<Self>> {
@@ -113,7 +113,7 @@ impl Stream {
         match self.0 {}
     }
 
-    pub(super) fn remote_addr(&self) -> Option<SocketAddr> {
+    pub(super) fn made(&self) -> &Arc<Made> {
         match self.0 {}
     }
 
@@ -122,10 +122,6 @@ impl Stream {
     }
 
     pub(super) fn retire(&self) {
-        match self.0 {}
-    }
-
-    pub(super) fn making(&self) -> (u64, Phases) {
         match self.0 {}
     }
 

@@ -154,7 +154,7 @@ impl Reader {
     /// waits, and no time limit is set that could pass.
     fn is_overdue(&self) -> bool {
         let pool = self.source.parts().map(|(pool, _)| pool);
-        let total = pool.zip(self.limit.total);
+        let total = pool.zip(self.limit.total());
         total.is_some_and(|(pool, at)| !self.is_end_stream() && pool.clock.now() > at)
     }
 
@@ -178,10 +178,10 @@ impl Reader {
             Source::Memory => {}
             Source::Reader(exchange) => {
                 if let Some(Source::Task(sending)) = exchange.finish().map(Source::upload) {
-                    sending.leave_alone(self.limit.total);
+                    sending.leave_alone(self.limit.total());
                 }
             }
-            Source::Task(upload) => upload.leave_alone(self.limit.total),
+            Source::Task(upload) => upload.leave_alone(self.limit.total()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! How long a request took to its answer, step by step.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connect::Phases;
@@ -27,28 +29,41 @@ pub struct Timings {
     pub connection: u64,
 }
 
-/// The same on its way: small, as it is moved with every response.
+/// What is known of a connection since it was made.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(super) struct Made {
+    /// Which no other of the pool has.
+    pub(super) number: u64,
+    pub(super) remote_addr: Option<SocketAddr>,
+    pub(super) phases: Phases,
+}
+
+/// How a request has come to its answer: small, as it is moved with the response.
+#[derive(Debug)]
+pub(super) struct Course {
     /// In nanoseconds.
     pub(super) queue: u64,
+    /// The same.
     pub(super) head: u64,
-    pub(super) connection: u64,
-    /// `None`: the connection had brought an answer before.
-    pub(super) made: Option<Box<Phases>>,
+    pub(super) reused: bool,
+    pub(super) made: Arc<Made>,
 }
 
 impl Course {
-    pub(crate) fn timings(&self) -> Timings {
-        let made = self.made.as_deref().copied().unwrap_or_default();
+    pub(super) fn timings(&self) -> Timings {
+        let made = if self.reused {
+            Phases::default()
+        } else {
+            self.made.phases
+        };
         Timings {
             queue: Duration::from_nanos(self.queue),
             dns: made.dns,
             connect: made.tcp,
             tls: made.tls,
             head: Duration::from_nanos(self.head),
-            reused: self.made.is_none(),
-            connection: self.connection,
+            reused: self.reused,
+            connection: self.made.number,
         }
     }
 }
