@@ -245,8 +245,8 @@ impl RequestBuilder {
     /// §10.1.1), or has not said anything for a second. Default: it is sent at once.
     ///
     /// A server that answers otherwise, say with 401 or 413, is spared the body; an HTTP/1 connection is then
-    /// closed after the answer. Without a body nothing is expected. Over HTTP/2 the body waits the
-    /// full second.
+    /// closed after the answer. Without a body nothing is expected. Over HTTP/2 the body is sent
+    /// at once, as the answer `100` is not heard there.
     pub fn expect_continue(self) -> Self {
         self.change(|call| {
             let value = HeaderValue::from_static("100-continue");

@@ -870,3 +870,112 @@ async fn others_do_not_wait_for_a_request_that_is_not_polled() {
     soon(first).await.unwrap();
     assert_eq!(server.accepted(), 1);
 }
+
+/// Connects to nothing that answers, after a while or never.
+fn unanswered(after: Option<Duration>) -> impl hyper_session::Connector {
+    tower::service_fn(move |_: hyper_session::Uri| async move {
+        match after {
+            Some(after) => tokio::time::sleep(after).await,
+            None => pending().await,
+        }
+        let io = tokio::io::join(tokio::io::empty(), tokio::io::sink());
+        Ok::<_, std::io::Error>(hyper_session::BoxConnection::from_io(io))
+    })
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dead_when_it_is_made_is_an_error_to_its_request() {
+    let connector = unanswered(Some(Duration::ZERO));
+    let session = Session::builder()
+        .connector(connector)
+        .open()
+        .await
+        .unwrap();
+    soon(get(&session, "https://host/".to_owned()))
+        .await
+        .unwrap_err();
+    assert_accounts(&session.stats(), Accounts::NONE);
+}
+
+#[tokio::test]
+async fn a_connection_that_may_not_idle_still_carries_the_request_that_it_was_made_for() {
+    let server = Http2Server::start_tls(Manner::default(), echo);
+    let old = Server::start_tls(async |_| text("one"));
+    let session = Session::builder().tls_root_pem(ca_pem());
+    let session = session.pool_idle_timeout(Duration::ZERO);
+    let session = session.open().await.unwrap();
+    soon(get(&session, old.url("/"))).await.unwrap();
+    soon(get(&session, server.url("/"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_was_just_made_does_not_make_way_for_another_origin() {
+    use support::connectors::{Fate, Fated, Memory};
+    let answers = Arc::new(Semaphore::new(0));
+    let gated = Arc::clone(&answers);
+    let memory = Memory::serving(move |request| {
+        let gate = Arc::clone(&gated);
+        async move {
+            if request.headers()["host"] == "one" {
+                gate.acquire().await.unwrap().forget();
+            }
+            text("ok")
+        }
+    });
+    let late = support::gate::Gate::new();
+    let behind = late.clone();
+    let connector = Fated::new(memory, move |number| match number {
+        1 => Fate::Behind(behind.clone()),
+        _ => Fate::Made,
+    });
+    let session = Session::builder().connector(connector);
+    let session = session.pool_max_connections(2).open().await.unwrap();
+    let one = || get(&session, "https://one/".to_owned());
+    // The first asks for both; the third has the other place.
+    let mut ones = Box::pin(async { futures::join!(one(), one()) });
+    assert!(futures::poll!(&mut ones).is_pending());
+    let mut other = Box::pin(get(&session, "https://other/".to_owned()));
+    assert!(futures::poll!(&mut other).is_pending());
+    late.wait_reached(1).await;
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+        assert!(futures::poll!(&mut ones).is_pending());
+    }
+    // By now it is known that the second needs a connection of its own, and has no place for it.
+    late.open();
+    soon(other).await.unwrap();
+    answers.add_permits(2);
+    let (first, second) = soon(ones).await;
+    first.and(second).unwrap();
+}
+
+#[tokio::test]
+async fn a_close_cuts_an_attempt_that_the_last_of_those_who_waited_for_it_has_left() {
+    let session = Session::builder().connector(unanswered(None));
+    let session = session.open().await.unwrap();
+    let mut first = Box::pin(get(&session, "https://host/".to_owned()));
+    let mut second = Box::pin(get(&session, "https://host/".to_owned()));
+    assert!(futures::poll!(&mut first).is_pending());
+    assert!(futures::poll!(&mut second).is_pending());
+    drop(first);
+    drop(second);
+    let report = soon(session.close()).await;
+    assert_accounts(&report.stats, Accounts::NONE);
+}
+
+#[tokio::test]
+async fn a_body_that_is_expected_is_not_held_back_where_nobody_hears_the_continue() {
+    let server = Http2Server::start(Manner::default(), echo);
+    let session = session().await;
+    let began = std::time::Instant::now();
+    let asking = session
+        .post(server.url("/"))
+        .header("expect", "100-continue");
+    let answer = asking.body("hello").send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "hello");
+    assert!(
+        began.elapsed() < Duration::from_millis(700),
+        "{:?}",
+        began.elapsed()
+    );
+}

@@ -192,8 +192,10 @@ impl<'a> Ticket<'a> {
             }
             Some(Grant::Permit(permit)) => {
                 let id = permit.id();
+                // Asked first: once begun, it may be cut at any moment.
+                let may_be_shared = self.pool.lock().may_be_shared(id);
                 let attempt = self.pool.connect(permit, self.wants)?;
-                if self.pool.lock().may_be_shared(id) && attempt.adopt() {
+                if may_be_shared && attempt.adopt() {
                     // Others wait for it, who cannot wait for this request to be polled.
                     self.pool.go_on(Arc::clone(&attempt), Some(self.number));
                     self.made_by_task = Some(Arc::clone(&attempt));

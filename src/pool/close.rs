@@ -174,7 +174,10 @@ impl Pool {
         let said =
             self.wait_until(|state| !state.entries.iter().any(|(_, entry)| entry.is_leaving()));
         within(left(), said).await;
-        self.sever(|entry| entry.background || entry.is_leaving());
+        // With no exchange left, nobody waits for what is being made.
+        self.sever(|entry| {
+            entry.background || entry.is_leaving() || matches!(entry.kind, EntryKind::Connecting(_))
+        });
         // What was cut while another thread polled it is closed when that poll is over.
         let gone = self.wait_until(|state| state.entries.is_empty());
         within(GOODBYE, gone).await;

@@ -168,6 +168,11 @@ impl Lane {
                 message.body_mut().split();
                 // It may have been meant for another connection before, which stopped it.
                 message.body_mut().stop_at(None);
+                // hyper tells of no interim answer here: nobody would ever ask for it.
+                if let Some(progress) = message.body().progress() {
+                    progress.ask();
+                }
+                return;
             }
         }
         let expects = message.headers().get(EXPECT);

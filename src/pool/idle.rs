@@ -77,16 +77,22 @@ impl State {
         if self.gate != Gate::Open && self.waiters.is_empty() {
             return Offer::Refused(connection.because(End::Closed));
         }
-        let Some(until) = connection.age.idles_until(now) else {
-            let why = connection.age.why(now);
-            return Offer::Refused(connection.because(why));
-        };
         let Some(entry) = self.entry_of(&connection.link) else {
             return Offer::Refused(connection.because(End::Peer));
         };
         entry.background = false;
         let (origin, runtime) = (connection.link.origin, connection.link.line.timer.id());
         let is_new = !connection.link.meter.has_served();
+        // One of its own origin has given its permit for it, and gets no other.
+        if is_new && let Some(ticket) = self.first_that_takes(origin, runtime) {
+            let mut aftermath = Aftermath::default();
+            self.serve(ticket, Grant::Lane(Lane::Http1(connection)), &mut aftermath);
+            return Offer::Taken(aftermath);
+        }
+        let Some(until) = connection.age.idles_until(now) else {
+            let why = connection.age.why(now);
+            return Offer::Refused(connection.because(why));
+        };
         let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
             if waiter.takes(origin, runtime, is_new) {
                 return Some(Some(ticket));

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Waker;
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
@@ -173,11 +174,21 @@ impl Maker {
         if let Connection::Http1(connection) = &connection {
             // A first poll, so that hyper asks for a request and sees the peer close.
             if !connection.link.drive_at_rest() {
+                if let Some(ticket) = of {
+                    let error = Error::new(ErrorKind::Connect)
+                        .with_message("the peer closed the connection as soon as it was made");
+                    self.pool.could_not_connect(ticket, Some(error));
+                }
                 return;
             }
             connection.link.line.signal.rest();
         }
         self.pool.opened(connection, None);
+        if let Some(ticket) = of {
+            let books = Arc::clone(&self.pool) as Arc<dyn Books>;
+            let wakers = self.pool.lock().waits_again(ticket, &books);
+            wakers.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -186,7 +197,7 @@ impl Drop for Maker {
     fn drop(&mut self) {
         if let Some(ticket) = self.of.take() {
             let error = Error::new(ErrorKind::Connect)
-                .with_message("the runtime that made the connection has ended");
+                .with_message("the task that made the connection has ended");
             self.pool.could_not_connect(ticket, Some(error));
         }
     }

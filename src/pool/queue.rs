@@ -154,6 +154,26 @@ impl State {
         Some(waiter)
     }
 
+    /// Who is the first in the queue for what has just been made.
+    pub(super) fn first_that_takes(&self, origin: usize, runtime: runtime::Id) -> Option<u64> {
+        let mut waiters = self.waiters.iter();
+        let first = waiters.find(|(_, waiter)| waiter.takes(origin, runtime, true));
+        first.map(|(&ticket, _)| ticket)
+    }
+
+    /// Lets one in the queue wait for a permit again, if what it had one for went to another.
+    pub(super) fn waits_again(&mut self, ticket: u64, books: &Arc<dyn Books>) -> Vec<Waker> {
+        let Some(waiter) = self.waiters.get_mut(&ticket) else {
+            return Vec::new();
+        };
+        if waiter.served || waiter.grant.is_some() || waiter.permit.take().is_none() {
+            return Vec::new();
+        }
+        let (origin, runtime) = (waiter.origin, waiter.runtime);
+        self.origins[origin].with_side(runtime, |side| side.empty_handed += 1);
+        self.pass_on_all(books)
+    }
+
     /// Gives a permit to the first waiter that may have one. `false`: there is none.
     pub(super) fn pass_on(&mut self, books: &Arc<dyn Books>, wakers: &mut Vec<Waker>) -> bool {
         let mut waiters = self.waiters.iter();
@@ -195,15 +215,19 @@ impl State {
         books: &Arc<dyn Books>,
     ) -> Aftermath {
         let mut aftermath = Aftermath::default();
+        let failed = error.map(Grant::Failed);
         let Some(waiter) = self.waiters.get(&ticket) else {
+            aftermath.unused.extend(failed);
             return aftermath;
         };
         let (origin, served) = (waiter.origin, waiter.served);
         if self.origins[origin].shared.is_empty() {
             self.each_for_itself(origin, books, &mut aftermath);
         }
-        if let Some(error) = error.filter(|_| !served) {
-            self.serve(ticket, Grant::Failed(error), &mut aftermath);
+        match failed {
+            Some(failed) if !served => self.serve(ticket, failed, &mut aftermath),
+            // Dropped without the lock: it may hold what is a user's.
+            failed => aftermath.unused.extend(failed),
         }
         aftermath
     }

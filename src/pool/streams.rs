@@ -72,6 +72,13 @@ impl State {
             self.note_served(ticket);
             self.begin_stream(id, false)
         });
+        // Made by a task, it serves the first at once: also one that may not idle, or is to make way.
+        if of.is_none()
+            && let Some(ticket) = self.first_that_takes(origin, runtime)
+            && let Some(stream) = self.begin_stream(id, false)
+        {
+            self.serve(ticket, Grant::Lane(Lane::Http2(stream)), aftermath);
+        }
         self.share_out(id, now, books, aftermath);
         (stream, before)
     }
