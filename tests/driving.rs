@@ -1568,3 +1568,34 @@ async fn paused_time_stands_still_while_an_exchange_runs_in_memory() {
     assert_books(&session, Accounts::NONE, 1, 1);
     poll_fn(|_| Poll::Ready(())).await;
 }
+
+/// Row 14: a 101 ends the HTTP/1 connection for hyper and leaves the socket open.
+mod an_upgrade_that_nobody_asked_for {
+    use super::*;
+
+    #[tokio::test]
+    async fn is_an_answer_without_a_body_and_its_connection_is_closed() {
+        let peer = RawPeer::start(async |connection, number| {
+            connection.read_request().await;
+            if number > 0 {
+                connection
+                    .write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                    .await;
+                connection.wait_eof().await;
+                return;
+            }
+            let switching = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+                             upgrade: other\r\n\r\nnot HTTP any more";
+            connection.write(switching).await;
+            connection.wait_eof().await;
+        });
+        let session = open().await;
+        let answer = soon(session.get(peer.url("/")).send()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(soon(answer.bytes()).await.unwrap(), "");
+        assert_books(&session, Accounts::NONE, 1, 0);
+        peer.wait_live(0).await;
+        assert_eq!(get(&session, &peer.url("/")).await.unwrap(), "ok");
+        assert_books(&session, Accounts::idle(1), 2, 0);
+    }
+}

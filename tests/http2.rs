@@ -979,3 +979,29 @@ async fn a_body_that_is_expected_is_not_held_back_where_nobody_hears_the_continu
         began.elapsed()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_a_thousand_tasks_shares_one_connection() {
+    let server = Http2Server::start(Manner::default(), async |call| {
+        let path = call.request.uri().path().to_owned();
+        call.text(path)
+    });
+    let session = session().await;
+    let tasks: Vec<_> = (0..1000)
+        .map(|task| {
+            let (session, url) = (session.clone(), server.url(""));
+            tokio::spawn(async move {
+                for round in 0..10 {
+                    let path = format!("/{task}/{round}");
+                    let answer = get(&session, format!("{url}{path}")).await;
+                    assert_eq!(answer.unwrap(), path);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!((server.accepted(), server.requests()), (1, 10_000));
+    assert_books(&session, IDLE, 1, 9_999);
+}
