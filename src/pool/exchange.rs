@@ -285,12 +285,14 @@ struct Waiting<'a> {
 impl Waiting<'_> {
     /// Waits for the head of the response, driving the connection where that is the exchange's to
     /// do. `None`: it is driven no more, and the answer is still open.
-    async fn until_head(
+    ///
+    /// No async function: each layer of those moves the answer once more.
+    fn until_head(
         self,
         mut answer: Pin<&mut impl Future<Output = Answer<TrySendError<Request<Body>>>>>,
         now: u64,
         drive: impl Fn(&mut Context<'_>) -> bool,
-    ) -> Option<Answer<Failure>> {
+    ) -> impl Future<Output = Option<Answer<Failure>>> {
         let Self {
             pool,
             line,
@@ -299,7 +301,7 @@ impl Waiting<'_> {
         } = self;
         let mut phase = pool.arm_for(line, limit, now);
         let mut parts = upload.parts();
-        let answered = poll_fn(|cx| {
+        poll_fn(move |cx| {
             line.signal.begin(cx.waker());
             let has_passed = line.signal.has_passed();
             let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
@@ -309,17 +311,14 @@ impl Waiting<'_> {
             }
             let mut own = Context::from_waker(&line.waker);
             let lives = drive(&mut own);
-            match answer.as_mut().poll(&mut own) {
-                Poll::Ready(answered) => Poll::Ready(Some(answered.map_err(Failure::of))),
-                Poll::Pending if line.signal.has_passed() => {
-                    Poll::Ready(Some(Err(Failure::TimedOut(phase))))
-                }
-                Poll::Pending if !lives => Poll::Ready(None),
-                Poll::Pending => line.pend(cx),
-            }
+            let ended = match answer.as_mut().poll(&mut own) {
+                Poll::Ready(answered) => Some(answered.map_err(Failure::of)),
+                Poll::Pending if line.signal.has_passed() => Some(Err(Failure::TimedOut(phase))),
+                Poll::Pending if !lives => None,
+                Poll::Pending => return line.pend(cx),
+            };
+            line.signal.disarm();
+            Poll::Ready(ended)
         })
-        .await;
-        line.signal.disarm();
-        answered
     }
 }
