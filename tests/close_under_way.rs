@@ -292,8 +292,11 @@ async fn starts_swaps_calls_and_closes_at_once_leave_nothing_open() {
                         let next = swap.take().unwrap_or(next);
                         assert_ok_or_closed(holder.start_session_with(next).await);
                     }
-                    2 => assert_shut(&holder.close_session().await),
-                    3 => assert_shut(&holder.close_session_within(Duration::ZERO).await),
+                    // Few close, or hardly anything would ever be open.
+                    2 if task % 6 == 0 => assert_shut(&holder.close_session().await),
+                    3 if task % 6 == 0 => {
+                        assert_shut(&holder.close_session_within(Duration::ZERO).await);
+                    }
                     4 => assert_ok_or_closed(holder.in_session(|h| h.with_session(get)).await),
                     5 => {
                         let response = holder.get("http://a/").send().await;
