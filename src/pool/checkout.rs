@@ -172,7 +172,7 @@ impl<'a> Ticket<'a> {
                 Drawn::Found,
             )
         };
-        aftermath.settle();
+        pool.settle(aftermath, now);
         Ok(drawn)
     }
 

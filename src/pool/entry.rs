@@ -159,15 +159,9 @@ impl Origin {
         }
     }
 
-    /// Whether no request of this runtime waits without a permit but the newest.
-    pub(super) fn has_one_empty_handed(&self, runtime: runtime::Id) -> bool {
-        let side = self.sides.iter().find(|side| side.runtime == runtime);
-        side.is_some_and(|side| side.empty_handed == 1)
-    }
-
-    pub(super) fn has_waiting(&self, runtime: runtime::Id) -> bool {
-        let side = self.sides.iter().find(|side| side.runtime == runtime);
-        side.is_some_and(|side| side.waiting > 0)
+    /// The numbers of a runtime, if it has any part in this.
+    pub(super) fn side(&self, runtime: runtime::Id) -> Option<&Side> {
+        self.sides.iter().find(|side| side.runtime == runtime)
     }
 
     /// Whether a connection more would serve a request of this runtime that no other will: not while
@@ -178,7 +172,7 @@ impl Origin {
             Protocol::Unknown => 1,
             Protocol::Http2 => most_shared,
         };
-        let side = self.sides.iter().find(|side| side.runtime == runtime);
+        let side = self.side(runtime);
         side.is_some_and(|side| side.attempts < side.waiting && side.attempts + side.shared < most)
     }
 }
@@ -242,13 +236,5 @@ impl Waiter {
 
     pub(super) fn is_waiting_for_a_place(&self) -> bool {
         self.permit.is_none() && !self.served && self.grant.is_none()
-    }
-}
-
-impl Aftermath {
-    /// Wakes and closes. What must be watched or driven is left to the caller.
-    pub(super) fn settle(self) {
-        self.wakers.into_iter().for_each(Waker::wake);
-        self.leaving.into_iter().for_each(Connection::shut_down);
     }
 }

@@ -11,6 +11,7 @@ use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle};
 use super::http1::Http1;
 use super::meter::End;
 use super::permit::Books;
+use super::queue::Next;
 use super::state::{Gate, State};
 
 /// What is told apart of the bytes that connections have received: less makes no buffer grow.
@@ -93,20 +94,14 @@ impl State {
             let why = connection.age.why(now);
             return Offer::Refused(connection.because(why));
         };
-        let served = self.waiters.iter().find_map(|(&ticket, waiter)| {
-            if waiter.takes(origin, runtime, is_new) {
-                return Some(Some(ticket));
-            }
-            self.is_helped_by(waiter, origin).then_some(None)
-        });
-        match served {
-            Some(Some(ticket)) => {
+        match self.next_for(origin, true, |waiter| waiter.takes(origin, runtime, is_new)) {
+            Some(Next::Serve(ticket)) => {
                 let mut aftermath = Aftermath::default();
                 let grant = Grant::Lane(Lane::Http1(connection));
                 self.serve(ticket, grant, &mut aftermath);
                 return Offer::Taken(aftermath);
             }
-            Some(None) => return Offer::Refused(connection.because(End::Evicted)),
+            Some(Next::MakeWay) => return Offer::Refused(connection.because(End::Evicted)),
             None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
                 return Offer::Refused(connection.because(End::Evicted));
             }

@@ -12,6 +12,14 @@ use super::permit::{Books, Permit, Stamp};
 use super::state::State;
 use crate::error::Error;
 
+/// What the first in the queue wants of a connection.
+pub(super) enum Next {
+    /// The connection, or a stream of it.
+    Serve(u64),
+    /// Its place.
+    MakeWay,
+}
+
 impl State {
     /// Joins the queue; a permit comes at once if there is one to be had.
     pub(super) fn enqueue(
@@ -26,7 +34,6 @@ impl State {
         self.origins[origin].users += 1;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        // One that is free is wanted by nobody who came before: each that comes back goes to the first.
         self.origins[origin].with_side(runtime, |side| {
             side.waiting += 1;
             side.empty_handed += 1;
@@ -43,7 +50,8 @@ impl State {
         // A place that is free is wanted by nobody of another origin: each that comes back goes to the
         // first who does. Of this one, some may count on a connection that is being made already.
         let may_connect = self.may_connect(&waiter);
-        let alone = self.origins[origin].has_one_empty_handed(runtime);
+        let side = self.origins[origin].side(runtime);
+        let alone = side.is_some_and(|side| side.empty_handed == 1);
         self.waiters.insert(ticket, waiter);
         if may_connect && alone {
             self.grant_permit(ticket, books);
@@ -138,18 +146,15 @@ impl State {
     /// Whether requests of this runtime wait for a connection to an origin.
     pub(super) fn is_awaited(&self, origin: usize, runtime: runtime::Id) -> bool {
         let origin = self.origins.get(origin);
-        origin.is_some_and(|origin| origin.has_waiting(runtime))
+        let side = origin.and_then(|origin| origin.side(runtime));
+        side.is_some_and(|side| side.waiting > 0)
     }
 
     /// Leaves the queue, with what was granted and not fetched.
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Waiter> {
+        // It waits no more, as one that was served.
+        self.note_served(ticket);
         let waiter = self.waiters.remove(&ticket)?;
-        if !waiter.served {
-            self.origins[waiter.origin].with_side(waiter.runtime, |side| {
-                side.waiting -= 1;
-                side.empty_handed -= usize::from(waiter.permit.is_none());
-            });
-        }
         self.leave_origin(waiter.origin);
         Some(waiter)
     }
@@ -159,6 +164,22 @@ impl State {
         let mut waiters = self.waiters.iter();
         let first = waiters.find(|(_, waiter)| waiter.takes(origin, runtime, true));
         first.map(|(&ticket, _)| ticket)
+    }
+
+    /// Who is the first in the queue that a connection of an origin serves: by itself, to one that
+    /// `takes` it, or by its place, if it may go.
+    pub(super) fn next_for(
+        &self,
+        origin: usize,
+        may_go: bool,
+        takes: impl Fn(&Waiter) -> bool,
+    ) -> Option<Next> {
+        self.waiters.iter().find_map(|(&ticket, waiter)| {
+            if takes(waiter) {
+                return Some(Next::Serve(ticket));
+            }
+            (may_go && self.is_helped_by(waiter, origin)).then_some(Next::MakeWay)
+        })
     }
 
     /// Lets one in the queue wait for a permit again, if what it had one for went to another.

@@ -8,7 +8,7 @@ use std::task::Waker;
 use tokio::sync::{self, Notify};
 use tokio_util::task::TaskTracker;
 
-use super::connection::Lane;
+use super::connection::{Connection, Lane};
 use super::entry::Aftermath;
 use super::http1::{Http1, Link};
 use super::idle::Offer;
@@ -227,14 +227,17 @@ impl Drop for Counted {
 }
 
 impl Pool {
-    /// Wakes, closes and watches what a change of the books calls for.
-    pub(super) fn settle(self: &Arc<Self>, mut aftermath: Aftermath, now: u64) {
-        let watch = aftermath.watch.take();
-        for attempt in std::mem::take(&mut aftermath.adopted) {
+    /// Wakes, drives, closes and watches what a change of the books calls for.
+    pub(super) fn settle(self: &Arc<Self>, aftermath: Aftermath, now: u64) {
+        for attempt in aftermath.adopted {
             self.go_on(attempt, None);
         }
-        aftermath.settle();
-        if let Some((timer, until)) = watch {
+        aftermath.wakers.into_iter().for_each(Waker::wake);
+        aftermath
+            .leaving
+            .into_iter()
+            .for_each(Connection::shut_down);
+        if let Some((timer, until)) = aftermath.watch {
             self.watch_idle(&timer, now, until);
         }
     }
@@ -272,7 +275,7 @@ impl Books for Pool {
     fn retire(self: Arc<Self>, which: Stamp) {
         let books = Arc::clone(&self) as Arc<dyn Books>;
         let aftermath = self.lock().retire(which, &books);
-        aftermath.settle();
+        self.settle(aftermath, self.clock.now());
     }
 }
 

@@ -7,11 +7,12 @@ use tokio::runtime;
 
 use super::age::Age;
 use super::connection::{Connection, Lane};
-use super::entry::{Aftermath, Entry, EntryKind, Grant, Protocol, Shared};
+use super::entry::{Aftermath, Entry, EntryKind, Grant, Protocol, Shared, Waiter};
 use super::http2::{Http2, Stream};
 use super::line::Line;
 use super::meter::End;
 use super::permit::{Books, Stamp};
+use super::queue::Next;
 use super::state::{Gate, State};
 
 impl State {
@@ -144,12 +145,10 @@ impl State {
         };
         let (origin, runtime) = (entry.origin, entry.runtime);
         loop {
-            let Some(shared) = self.shared(id) else {
+            let in_service = |shared: &&mut Shared| shared.connection.is_some();
+            let Some(shared) = self.shared(id).filter(in_service) else {
                 return;
             };
-            if shared.connection.is_none() {
-                return;
-            }
             let Some(until) = shared.age.idles_until(now) else {
                 let why = shared.age.why(now);
                 self.replace(id, why, books, aftermath);
@@ -160,14 +159,9 @@ impl State {
             }
             shared.until = until;
             let (is_idle, has_room) = (shared.is_idle(), shared.has_room());
-            let next = self.waiters.iter().find_map(|(&ticket, waiter)| {
-                if has_room && waiter.takes(origin, runtime, true) {
-                    return Some(Some(ticket));
-                }
-                (is_idle && self.is_helped_by(waiter, origin)).then_some(None)
-            });
-            match next {
-                Some(Some(ticket)) => {
+            let takes = |waiter: &Waiter| has_room && waiter.takes(origin, runtime, true);
+            match self.next_for(origin, is_idle, takes) {
+                Some(Next::Serve(ticket)) => {
                     let Some(stream) = self.begin_stream(id, true) else {
                         return;
                     };
@@ -181,7 +175,7 @@ impl State {
                     aftermath.watch = timer.zip(Some(until));
                     return;
                 }
-                Some(None) => {
+                Some(Next::MakeWay) => {
                     aftermath.leaving.extend(self.withdraw(id, End::Evicted));
                     return;
                 }
