@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Lane;
+use super::http1::Link;
 use super::limit::Limit;
 use super::line::Line;
 use super::meter::End;
@@ -231,31 +232,28 @@ impl Source {
         }
     }
 
-    /// Says why a connection of the exchange's own is closed.
-    fn ends(&self, why: End) {
+    /// Does something to a connection that is the exchange's own, and not shared.
+    fn with_own_link(&self, act: impl FnOnce(&Link)) {
         match self {
             Self::Memory => {}
             Self::Reader(exchange) => {
                 if let Lane::Http1(connection) = exchange.lane() {
-                    connection.link.meter.end(why);
+                    act(&connection.link);
                 }
             }
-            Self::Task(upload) => upload.with_link(|_, link| link.meter.end(why)),
+            Self::Task(upload) => upload.with_link(|_, link| act(link)),
         }
+    }
+
+    /// Says why a connection of the exchange's own is closed.
+    fn ends(&self, why: End) {
+        self.with_own_link(|link| link.meter.end(why));
     }
 
     /// Cuts a connection that is the exchange's own. A shared one only loses a stream, by the body's
     /// drop.
     pub(super) fn sever(&self) {
-        match self {
-            Self::Memory => {}
-            Self::Reader(exchange) => {
-                if let Lane::Http1(connection) = exchange.lane() {
-                    connection.link.sever();
-                }
-            }
-            Self::Task(upload) => upload.with_link(|_, link| link.sever()),
-        }
+        self.with_own_link(Link::sever);
     }
 
     fn was_severed(&self) -> bool {
