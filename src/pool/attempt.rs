@@ -69,9 +69,7 @@ impl Attempt {
         self.connecting.sever();
         self.wake_both();
     }
-}
 
-impl Attempt {
     fn wake_both(&self) {
         self.requester.wake();
         self.task.wake();

@@ -13,7 +13,7 @@ use super::place::Place;
 use super::timings::Made;
 use super::{http1, http2};
 use crate::config::{HttpConfig, Protocols};
-use crate::connect::{BoxConnection, Traffic};
+use crate::connect::{BoxConnection, Phases, Traffic, WriteDead};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection in nobody's exchange.
@@ -41,6 +41,7 @@ impl Connection {
     /// Speaks the protocol that the connector has negotiated, or that was chosen beforehand.
     pub(super) async fn handshake(
         transport: BoxConnection,
+        phases: Phases,
         permit: Permit,
         place: Place,
         config: HttpConfig,
@@ -51,7 +52,7 @@ impl Connection {
         let made = Arc::new(Made {
             number: permit.stamp().number,
             remote_addr: extras.get::<HttpInfo>().map(HttpInfo::remote_addr),
-            phases: place.phases,
+            phases,
         });
         let traffic = extras.remove::<Arc<Traffic>>();
         let is_http2 = match (config.protocols, connected.is_negotiated_h2()) {
@@ -74,6 +75,7 @@ impl Connection {
             place,
             made,
             traffic,
+            extras.remove::<WriteDead>().map(WriteDead::flag),
             config.http1_max_buf_size,
         );
         http1.await.map(Self::Http1)

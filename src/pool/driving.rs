@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
@@ -80,15 +80,15 @@ impl Driving {
     /// Polls all of it once, in the place of its tasks, which have to be woken afterwards. `false`:
     /// the dispatcher is being polled, which may be where this was called from, by a request's body.
     pub(super) fn poll_at_rest(&self) -> bool {
-        let polling = unconstrained(poll_fn(|_| {
-            let mut nobody = Context::from_waker(Waker::noop());
+        // Woken is nobody, and a spent cooperation budget of the caller's task does not count.
+        let polling = unconstrained(poll_fn(|nobody| {
             if let Some(dispatch) = self.dispatch.get()
-                && dispatch.try_poll(&mut nobody).is_none()
+                && dispatch.try_poll(nobody).is_none()
             {
                 return Poll::Ready(false);
             }
             if let Some(socket) = self.socket.get() {
-                let _ = socket.poll(&mut nobody);
+                let _ = socket.poll(nobody);
             }
             Poll::Ready(true)
         }));

@@ -12,7 +12,6 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::client::legacy::connect::Connection as _;
 use tokio::task::coop::unconstrained;
 
 use super::age::Age;
@@ -23,7 +22,7 @@ use super::place::Place;
 use super::severable::Severable;
 use super::timings::Made;
 use crate::body::Body;
-use crate::connect::{BoxConnection, Traffic, WriteDead};
+use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One connection with its sending side. Dropping it closes the socket at once.
@@ -66,11 +65,9 @@ impl Http1 {
         place: Place,
         made: Arc<Made>,
         traffic: Option<Arc<Traffic>>,
+        write_dead: Option<Arc<AtomicBool>>,
         max_buf_size: usize,
     ) -> Result<Self> {
-        let mut extensions = http::Extensions::new();
-        transport.connected().get_extras(&mut extensions);
-        let write_dead = extensions.remove::<WriteDead>().map(WriteDead::flag);
         let own_line = Line::new(place.timer);
         let id = permit.id();
         let io = Io::new(transport, Arc::clone(&own_line.signal), permit);

@@ -17,7 +17,7 @@ use super::permit::{Books, Permit};
 use super::place::Place;
 use super::shared::Pool;
 use super::wants::Wants;
-use crate::connect::{Phases, watched};
+use crate::connect::watched;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 impl Pool {
@@ -48,7 +48,6 @@ impl Pool {
                 age: Age::new(&self.config, self.clock.now()),
                 tasks: self.tasks.clone(),
                 tallies,
-                phases: Phases::default(),
             }
         };
         let connecting = watched(self.dial.dial(origin_of(wants.uri)));
@@ -64,8 +63,7 @@ impl Pool {
                     .map_err(|_| Error::timeout(TimeoutPhase::Connect))?,
                 None => connecting.await,
             };
-            let place = Place { phases, ..place };
-            Connection::handshake(made?, permit, place, http).await
+            Connection::handshake(made?, phases, permit, place, http).await
         });
         let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, timer)));
         let severed = {
@@ -163,42 +161,45 @@ struct Maker {
 
 impl Maker {
     fn hand_over(&mut self, made: Result<Connection>) {
-        let of = self.of.take();
-        let connection = match (made, of) {
-            (Ok(connection), _) => connection,
-            (Err(error), Some(ticket)) => {
-                return self.pool.could_not_connect(ticket, Some(error));
-            }
-            (Err(_), None) => return,
+        let connection = match made.and_then(polled_once) {
+            Ok(connection) => connection,
+            Err(error) => return self.fail(error),
         };
-        if let Connection::Http1(connection) = &connection {
-            // A first poll, so that hyper asks for a request and sees the peer close.
-            if !connection.link.drive_at_rest() {
-                if let Some(ticket) = of {
-                    let error = Error::new(ErrorKind::Connect)
-                        .with_message("the peer closed the connection as soon as it was made");
-                    self.pool.could_not_connect(ticket, Some(error));
-                }
-                return;
-            }
-            connection.link.line.signal.rest();
-        }
         self.pool.opened(connection, None);
-        if let Some(ticket) = of {
+        if let Some(ticket) = self.of.take() {
             let books = Arc::clone(&self.pool) as Arc<dyn Books>;
             let wakers = self.pool.lock().waits_again(ticket, &books);
             wakers.into_iter().for_each(Waker::wake);
         }
     }
+
+    fn fail(&mut self, error: Error) {
+        if let Some(ticket) = self.of.take() {
+            self.pool.could_not_connect(ticket, Some(error));
+        }
+    }
+}
+
+/// A first poll, so that hyper asks for a request and sees the peer close.
+fn polled_once(connection: Connection) -> Result<Connection> {
+    if let Connection::Http1(connection) = &connection {
+        if !connection.link.drive_at_rest() {
+            return Err(Error::new(ErrorKind::Connect)
+                .with_message("the peer closed the connection as soon as it was made"));
+        }
+        connection.link.line.signal.rest();
+    }
+    Ok(connection)
 }
 
 impl Drop for Maker {
     /// Ended with its runtime, it has to tell.
     fn drop(&mut self) {
-        if let Some(ticket) = self.of.take() {
-            let error = Error::new(ErrorKind::Connect)
-                .with_message("the task that made the connection has ended");
-            self.pool.could_not_connect(ticket, Some(error));
+        if self.of.is_some() {
+            self.fail(
+                Error::new(ErrorKind::Connect)
+                    .with_message("the task that made the connection has ended"),
+            );
         }
     }
 }

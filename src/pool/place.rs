@@ -8,7 +8,6 @@ use tokio_util::task::TaskTracker;
 use super::age::Age;
 use super::meter::Tallies;
 use super::timer::Timer;
-use crate::connect::Phases;
 
 /// What a connection is told of its origin and its runtime.
 #[derive(Debug)]
@@ -21,6 +20,4 @@ pub(super) struct Place {
     /// The pool's tasks, where those of the connection belong.
     pub(super) tasks: TaskTracker,
     pub(super) tallies: Tallies,
-    /// What making it has taken.
-    pub(super) phases: Phases,
 }

@@ -6,7 +6,6 @@ use crate::body::{Body, LARGE, Progress};
 use crate::error::{Error, ErrorKind};
 
 /// Whether the request may still be on its way when the response's head is there.
-#[derive(Clone)]
 pub(super) enum Sending {
     Small,
     Large,
