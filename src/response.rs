@@ -39,6 +39,11 @@ const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 ///
 /// An unread response keeps an awaited close waiting, as it is an exchange that has not ended.
 pub struct Response {
+    // Boxed: it is handed through half a dozen async functions, each of which would copy it.
+    answer: Box<Answer>,
+}
+
+struct Answer {
     head: http::response::Parts,
     body: Incoming,
     uri: Uri,
@@ -50,45 +55,47 @@ impl Response {
     pub(crate) fn new(answer: http::Response<Incoming>, target: Target) -> Self {
         let (head, body) = answer.into_parts();
         Self {
-            head,
-            body,
-            uri: target.uri,
-            fragment: target.fragment,
-            url: OnceLock::new(),
+            answer: Box::new(Answer {
+                head,
+                body,
+                uri: target.uri,
+                fragment: target.fragment,
+                url: OnceLock::new(),
+            }),
         }
     }
 
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
-        self.head.status
+        self.answer.head.status
     }
 
     /// Returns the HTTP version of the answer.
     pub fn version(&self) -> Version {
-        self.head.version
+        self.answer.head.version
     }
 
     /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        &self.answer.head.headers
     }
 
     /// Returns the headers for changing.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.head.headers
+        &mut self.answer.head.headers
     }
 
     /// Returns the extensions.
     pub fn extensions(&self) -> &Extensions {
-        &self.head.extensions
+        &self.answer.head.extensions
     }
 
     /// Returns the URL that answered, as it was resolved; made on first use.
     pub fn url(&self) -> &Url {
-        self.url.get_or_init(|| {
+        self.answer.url.get_or_init(|| {
             let target = Target {
-                uri: self.uri.clone(),
-                fragment: self.fragment.clone(),
+                uri: self.answer.uri.clone(),
+                fragment: self.answer.fragment.clone(),
                 user_info: None,
             };
             Box::new(target.to_url())
@@ -99,17 +106,17 @@ impl Response {
     ///
     /// 0 for an answer to HEAD, whose `Content-Length` header speaks of another answer's body.
     pub fn content_length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.answer.body.size_hint().exact()
     }
 
     /// Returns how long the request took, step by step, until the response's head was there.
     pub fn timings(&self) -> Timings {
-        self.body.timings()
+        self.answer.body.timings()
     }
 
     /// Returns the server's address, where the connector tells it (the default one does).
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.body.remote_addr()
+        self.answer.body.remote_addr()
     }
 
     /// Turns 4xx and 5xx into an error, which carries the status and the head of the body.
@@ -120,7 +127,8 @@ impl Response {
     ///
     /// [`ErrorKind::Status`]. That the body cannot be read does not hide the status.
     pub async fn error_for_status(mut self) -> Result<Self> {
-        if !(self.head.status.is_client_error() || self.head.status.is_server_error()) {
+        if !(self.answer.head.status.is_client_error() || self.answer.head.status.is_server_error())
+        {
             return Ok(self);
         }
         let mut body = BytesMut::new();
@@ -139,7 +147,7 @@ impl Response {
             head_of_body.await;
         }
         body.truncate(ERROR_BODY);
-        Err(Error::status_code(self.head.status, body.freeze()).with_uri(&self.uri))
+        Err(Error::status_code(self.answer.head.status, body.freeze()).with_uri(&self.answer.uri))
     }
 
     /// Reads the next part of the body. `None` at its end.
@@ -154,8 +162,8 @@ impl Response {
     ///
     /// Nothing is lost: a part that was not returned is returned by the next call.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        while let Some(frame) = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await {
-            let frame = frame.map_err(|error| error.with_uri(&self.uri))?;
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut self.answer.body).poll_frame(cx)).await {
+            let frame = frame.map_err(|error| error.with_uri(&self.answer.uri))?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }
@@ -176,14 +184,14 @@ impl Response {
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };
-        if self.body.is_end_stream() {
+        if self.answer.body.is_end_stream() {
             return Ok(first);
         }
         let Some(second) = self.chunk().await? else {
             return Ok(first);
         };
         // What the server says is left is believed only so far.
-        let left = self.body.size_hint().lower().min(1024 * 1024);
+        let left = self.answer.body.size_hint().lower().min(1024 * 1024);
         let left = usize::try_from(left).unwrap_or_default();
         let mut all = BytesMut::with_capacity(first.len() + second.len() + left);
         all.extend_from_slice(&first);
@@ -201,7 +209,7 @@ impl Response {
     /// [`ErrorKind::Decode`], if the body is not UTF-8, or the server says that it is in another
     /// charset; else as [`chunk`](Self::chunk).
     pub async fn text(self) -> Result<String> {
-        let uri = self.uri.clone();
+        let uri = self.answer.uri.clone();
         if let Some(charset) = self.foreign_charset() {
             return Err(undecoded(
                 &uri,
@@ -216,7 +224,7 @@ impl Response {
 
     /// The charset of the `Content-Type`, unless UTF-8 covers it.
     fn foreign_charset(&self) -> Option<String> {
-        let content_type = self.head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let content_type = self.answer.head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
         let charset = content_type.split(';').skip(1).find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             name.trim()
@@ -238,7 +246,7 @@ impl Response {
     #[cfg(feature = "json")]
     #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
     pub async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T> {
-        let uri = self.uri.clone();
+        let uri = self.answer.uri.clone();
         let bytes = self.bytes().await?;
         serde_json::from_slice(&bytes).map_err(|error| {
             undecoded(&uri, "the body is not the JSON that was expected").with_source(error)
@@ -250,14 +258,15 @@ impl Response {
     /// The stream owns the exchange: it may be returned from the function that made it, and
     /// outlives every handle of its session. Dropped early, it does what a dropped response does.
     pub fn bytes_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + Sync + Unpin + use<> {
-        let Self { body, uri, .. } = self;
+        let Answer { body, uri, .. } = *self.answer;
         BodyDataStream::new(body).map(move |part| part.map_err(|error| error.with_uri(&uri)))
     }
 
     /// Turns the response into one of the `http` crate, whose body is still to be read.
     pub fn into_http(self) -> http::Response<Body> {
-        let (head, body) = (self.head, self.body);
-        let uri = self.uri;
+        let Answer {
+            head, body, uri, ..
+        } = *self.answer;
         let body = body.map_err(move |error| error.with_uri(&uri));
         http::Response::from_parts(head, Body::wrap(body))
     }
@@ -279,8 +288,8 @@ impl From<Response> for Body {
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
-            .field("status", &self.head.status)
-            .field("version", &self.head.version)
+            .field("status", &self.answer.head.status)
+            .field("version", &self.answer.head.version)
             .finish_non_exhaustive()
     }
 }

@@ -33,20 +33,20 @@ use crate::error::{BoxError, Error};
 /// assert!(streamed.try_clone().is_none());
 /// ```
 #[derive(Default)]
-pub struct Body(Kind);
+pub struct Body {
+    // Boxed: hyper copies each message a dozen times on its way, and most have no body.
+    content: Option<Box<Content>>,
+}
 
-#[derive(Default)]
-enum Kind {
-    #[default]
-    Empty,
+enum Content {
     Full(Bytes),
-    Streaming(Box<Streaming>),
+    Streaming(Streaming),
 }
 
 impl Body {
     /// Makes a body of no bytes.
     pub const fn empty() -> Self {
-        Self(Kind::Empty)
+        Self { content: None }
     }
 
     /// Wraps a stream of parts, sent as they come.
@@ -72,39 +72,39 @@ impl Body {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Kind::Streaming(Box::new(Streaming::new(body))))
+        Content::Streaming(Streaming::new(body)).into()
     }
 
     /// Returns the same body once more, if it is made of bytes. Costs no copy.
     pub fn try_clone(&self) -> Option<Self> {
-        match &self.0 {
-            Kind::Empty => Some(Self::empty()),
-            Kind::Full(bytes) => Some(Self(Kind::Full(bytes.clone()))),
-            Kind::Streaming(_) => None,
+        match self.content.as_deref() {
+            None => Some(Self::empty()),
+            Some(Content::Full(bytes)) => Some(bytes.clone().into()),
+            Some(Content::Streaming(_)) => None,
         }
     }
 
     /// The bytes, if the body is made of bytes.
     pub fn as_bytes(&self) -> Option<&[u8]> {
-        match &self.0 {
-            Kind::Empty => Some(&[]),
-            Kind::Full(bytes) => Some(bytes),
-            Kind::Streaming(_) => None,
+        match self.content.as_deref() {
+            None => Some(&[]),
+            Some(Content::Full(bytes)) => Some(bytes),
+            Some(Content::Streaming(_)) => None,
         }
     }
 
     /// The exact length in bytes, where it is known.
     pub(crate) fn length(&self) -> Option<u64> {
-        match &self.0 {
-            Kind::Empty => Some(0),
-            Kind::Full(bytes) => Some(bytes.len() as u64),
-            Kind::Streaming(streaming) => streaming.announced(),
+        match self.content.as_deref() {
+            None => Some(0),
+            Some(Content::Full(bytes)) => Some(bytes.len() as u64),
+            Some(Content::Streaming(streaming)) => streaming.announced(),
         }
     }
 
     /// Holds a stream of unknown length to the length that its request announces.
     pub(crate) fn announce(&mut self, length: u64) {
-        if let Kind::Streaming(streaming) = &mut self.0 {
+        if let Some(streaming) = self.streaming() {
             streaming.announce(length);
         }
     }
@@ -112,41 +112,43 @@ impl Body {
     /// Lets a stream rest once `write_dead` is set: its connection takes all that it is given, and
     /// sends nothing.
     pub(crate) fn stop_at(&mut self, write_dead: Option<&Arc<AtomicBool>>) {
-        if let Kind::Streaming(streaming) = &mut self.0 {
+        if let Some(streaming) = self.streaming() {
             streaming.stop_at(write_dead.cloned());
         }
     }
 
     /// Tells later how much of a stream has been taken. `None` for bytes.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
-        match &self.0 {
-            Kind::Streaming(streaming) => Some(streaming.progress()),
-            Kind::Empty | Kind::Full(_) => None,
+        match self.content.as_deref()? {
+            Content::Streaming(streaming) => Some(streaming.progress()),
+            Content::Full(_) => None,
         }
     }
 
     /// Has nothing of it taken until the peer asks for it, or for that long. How to tell that it has
     /// asked. `None`: there is nothing to take.
     pub(crate) fn hold_back(&mut self, limit: Duration) -> Option<Arc<Progress>> {
-        if let Kind::Full(bytes) = &mut self.0 {
+        if let Some(Content::Full(bytes)) = self.content.as_deref_mut() {
             *self = Self::wrap(Parts(std::mem::take(bytes)));
         }
-        match &mut self.0 {
-            Kind::Streaming(streaming) => {
-                streaming.hold_back(limit);
-                Some(streaming.progress())
-            }
-            Kind::Empty | Kind::Full(_) => None,
-        }
+        let streaming = self.streaming()?;
+        streaming.hold_back(limit);
+        Some(streaming.progress())
     }
 
     /// Has a large body of bytes taken in parts, as the peer makes room for them.
     pub(crate) fn split(&mut self) {
-        match &mut self.0 {
-            Kind::Full(bytes) if bytes.len() as u64 > LARGE => {
-                *self = Self::wrap(Parts(std::mem::take(bytes)));
-            }
-            Kind::Empty | Kind::Full(_) | Kind::Streaming(_) => {}
+        if let Some(Content::Full(bytes)) = self.content.as_deref_mut()
+            && bytes.len() as u64 > LARGE
+        {
+            *self = Self::wrap(Parts(std::mem::take(bytes)));
+        }
+    }
+
+    fn streaming(&mut self) -> Option<&mut Streaming> {
+        match self.content.as_deref_mut()? {
+            Content::Streaming(streaming) => Some(streaming),
+            Content::Full(_) => None,
         }
     }
 }
@@ -187,28 +189,28 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut self.0 {
-            Kind::Streaming(streaming) => Pin::new(&mut **streaming).poll_frame(cx),
-            kind => match std::mem::take(kind) {
-                Kind::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                _ => Poll::Ready(None),
-            },
-        }
+        let bytes = match self.content.as_deref_mut() {
+            None => return Poll::Ready(None),
+            Some(Content::Streaming(streaming)) => return Pin::new(streaming).poll_frame(cx),
+            Some(Content::Full(bytes)) => std::mem::take(bytes),
+        };
+        self.content = None;
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Empty => true,
-            Kind::Full(bytes) => bytes.is_empty(),
-            Kind::Streaming(streaming) => streaming.is_end_stream(),
+        match self.content.as_deref() {
+            None => true,
+            Some(Content::Full(bytes)) => bytes.is_empty(),
+            Some(Content::Streaming(streaming)) => streaming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Streaming(streaming) => streaming.size_hint(),
+        match self.content.as_deref() {
+            None => SizeHint::with_exact(0),
+            Some(Content::Full(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Some(Content::Streaming(streaming)) => streaming.size_hint(),
         }
     }
 }
@@ -222,9 +224,20 @@ impl fmt::Debug for Body {
     }
 }
 
+impl From<Content> for Body {
+    fn from(content: Content) -> Self {
+        Self {
+            content: Some(Box::new(content)),
+        }
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self(Kind::Full(bytes))
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        Content::Full(bytes).into()
     }
 }
 

@@ -65,7 +65,7 @@ impl Client {
             timeouts,
             as_hook: self.as_hook,
         };
-        let answer = match self.owner.pool().send(&mut call.outgoing, terms).await {
+        let answer = match self.owner.pool().send(&mut call.outgoing, &terms).await {
             Ok(answer) => answer,
             Err(error) => return Err(error.with_uri(&target.uri)),
         };

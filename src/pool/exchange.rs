@@ -42,7 +42,7 @@ impl Pool {
     pub(crate) async fn send(
         self: &Arc<Self>,
         outgoing: &mut Outgoing,
-        terms: Terms<'_>,
+        terms: &Terms<'_>,
     ) -> Result<Response<Incoming>> {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
@@ -67,9 +67,9 @@ impl Pool {
             sent_at = Instant::now();
             now = self.clock.at(sent_at);
         }
-        let mut spare = exchange.lane().spare_of(outgoing, may_repeat);
+        let mut again = exchange.lane().may_fail(may_repeat) && outgoing.has_lasting_body();
         let mut refusals = 0;
-        let mut message = outgoing.take_message(&terms, exchange.lane().host());
+        let mut message = outgoing.message(terms, exchange.lane().host(), again);
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
@@ -92,14 +92,14 @@ impl Pool {
                 lane.retire();
             }
             let pooled = lane.is_pooled();
-            let fresh = match (failure, &mut spare) {
+            let fresh = match failure {
                 // Safe for any method, and bounded: each round uses up one connection of the pool.
-                (Failure::Unsent(unsent, _), _) if pooled && matches!(lane, Lane::Http1(_)) => {
+                Failure::Unsent(unsent, _) if pooled && matches!(lane, Lane::Http1(_)) => {
                     message = *unsent;
                     false
                 }
                 // Neither has a new one that is shared: it was told to leave before it came to it.
-                (Failure::Unsent(unsent, _), _)
+                Failure::Unsent(unsent, _)
                     if matches!(lane, Lane::Http2(_)) && refusals < REFUSALS =>
                 {
                     refusals += 1;
@@ -107,22 +107,20 @@ impl Pool {
                     false
                 }
                 // The server says that it has not looked at it: safe for any method as well.
-                (Failure::Refused(_), Some(again)) if refusals < REFUSALS => {
+                Failure::Refused(_) if again && refusals < REFUSALS => {
                     refusals += 1;
-                    let next = again.try_clone();
-                    message = again.take_message(&terms, lane.host());
-                    spare = next;
+                    message = outgoing.message(terms, lane.host(), true);
                     false
                 }
-                (Failure::Sent(error), Some(again))
-                    if pooled && may_repeat && is_stale(&error) && !lane.was_severed() =>
+                Failure::Sent(error)
+                    if again && pooled && may_repeat && is_stale(&error) && !lane.was_severed() =>
                 {
-                    message = again.take_message(&terms, lane.host());
-                    spare = None;
+                    message = outgoing.message(terms, lane.host(), false);
+                    again = false;
                     sent = true;
                     matches!(lane, Lane::Http1(_))
                 }
-                (failure, _) => return Err(exchange.explain(failure, &upload).or_sent(sent)),
+                failure => return Err(exchange.explain(failure, &upload).or_sent(sent)),
             };
             exchange.lane = None;
             let checked_out = exchange.check_out(wants, fresh).await;
@@ -187,14 +185,13 @@ impl Lane {
         }
     }
 
-    /// A copy of the request, should it come to nothing here: only a connection that has idled can
-    /// have died before it brings an answer, and over HTTP/2 any may be told to leave.
-    fn spare_of(&self, outgoing: &Outgoing, may_repeat: bool) -> Option<Outgoing> {
-        let may_fail = match self {
+    /// Whether a request may come to nothing here and be worth another try: only a connection that has
+    /// idled can have died before it brings an answer, and over HTTP/2 any may be told to leave.
+    fn may_fail(&self, may_repeat: bool) -> bool {
+        match self {
             Self::Http1(connection) => connection.pooled && may_repeat,
             Self::Http2(_) => true,
-        };
-        may_fail.then(|| outgoing.try_clone()).flatten()
+        }
     }
 }
 

@@ -57,42 +57,44 @@ impl Outgoing {
         })
     }
 
+    /// Whether there will be a body for a second time.
+    pub(super) fn has_lasting_body(&self) -> bool {
+        self.body.as_bytes().is_some()
+    }
+
     /// Whether sending it twice does no harm, and is possible: by its method (RFC 9110 §9.2.2), by
     /// the caller's word, or by a key that lets the server tell.
     pub(super) fn can_be_replayed(&self) -> bool {
         let harmless = self.method.is_idempotent()
             || self.idempotent
             || self.headers.contains_key(IDEMPOTENCY_KEY);
-        harmless && self.body.as_bytes().is_some()
+        harmless && self.has_lasting_body()
     }
 
     /// Makes the message, filling in what the request left out. Over HTTP/1 `Host` comes first (RFC
     /// 9110 §7.2): the request's, or else `host`. HTTP/2 has no `host`, and names it in the URI.
     ///
-    /// Takes headers and body out of the request.
-    pub(super) fn take_message(
+    /// Takes the body out of the request, unless it may be sent `again`.
+    pub(super) fn message(
         &mut self,
         terms: &Terms<'_>,
         host: Option<&HeaderValue>,
+        again: bool,
     ) -> Request<Body> {
-        let mut message = Request::new(std::mem::take(&mut self.body));
+        let copy = if again { self.body.try_clone() } else { None };
+        let mut message = Request::new(copy.unwrap_or_else(|| std::mem::take(&mut self.body)));
         *message.method_mut() = self.method.clone();
         *message.version_mut() = self.version;
-        *message.extensions_mut() = std::mem::take(&mut self.extensions);
-        let (own, defaults) = (std::mem::take(&mut self.headers), terms.default_headers);
+        *message.extensions_mut() = self.extensions.clone();
+        let (own, defaults) = (&self.headers, terms.default_headers);
         let headers = message.headers_mut();
         if let Some(host) = own.get(HOST).or_else(|| defaults.get(HOST)).or(host) {
             headers.insert(HOST, host.clone());
         }
-        for name in defaults.keys().filter(|name| **name != HOST) {
-            if !own.contains_key(name) {
-                for value in defaults.get_all(name) {
-                    headers.append(name, value.clone());
-                }
-            }
+        let defaults = defaults.iter().filter(|(name, _)| !own.contains_key(*name));
+        for (name, value) in defaults.chain(own).filter(|(name, _)| **name != HOST) {
+            headers.append(name.clone(), value.clone());
         }
-        // In place where the name is there: the host stays first.
-        headers.extend(own);
         match host {
             Some(_) => *message.uri_mut() = path_of(terms.uri),
             None => suit_http2(&mut message, terms.uri),
