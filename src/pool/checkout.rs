@@ -66,7 +66,7 @@ impl Exchange {
 /// What is there for a request when it asks.
 enum Found {
     Idle(Idle),
-    Stream(Stream),
+    Stream(Box<Stream>),
 }
 
 impl Found {
@@ -282,7 +282,7 @@ impl Drop for Ticket<'_> {
         }
         // Dropped here, a permit or a stream goes to the next in the queue.
         if let Some(Grant::Lane(Lane::Http1(connection))) = waiter.and_then(|waiter| waiter.grant) {
-            self.pool.check_in(connection);
+            self.pool.check_in(connection, self.pool.clock.now());
         }
     }
 }

@@ -19,15 +19,16 @@ use crate::error::{Error, ErrorKind, Result};
 /// A connection in nobody's exchange.
 #[derive(Debug)]
 pub(super) enum Connection {
-    Http1(Http1),
+    // Boxed once, and then handed from exchange to exchange.
+    Http1(Box<Http1>),
     Http2(Http2),
 }
 
 /// What one exchange has: a connection of its own, or a stream of one that it shares.
 #[derive(Debug)]
 pub(super) enum Lane {
-    Http1(Http1),
-    Http2(Stream),
+    Http1(Box<Http1>),
+    Http2(Box<Stream>),
 }
 
 /// What others may do to a connection while it is used: find it, and cut it.
@@ -78,7 +79,7 @@ impl Connection {
             extras.remove::<WriteDead>().map(WriteDead::flag),
             config.http1_max_buf_size,
         );
-        http1.await.map(Self::Http1)
+        http1.await.map(Box::new).map(Self::Http1)
     }
 
     /// Says why the connection is being closed. The first word counts.

@@ -60,7 +60,7 @@ pub(super) enum Protocol {
 
 #[derive(Debug)]
 pub(super) struct Idle {
-    pub(super) connection: Http1,
+    pub(super) connection: Box<Http1>,
     /// In milliseconds of the pool's clock.
     pub(super) since: u64,
     /// The same: from then on it may not be used.

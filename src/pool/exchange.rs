@@ -48,6 +48,7 @@ impl Pool {
             .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
         let began = Instant::now();
         let mut sent_at = began;
+        let mut queue = Duration::ZERO;
         let mut now = self.clock.at(began);
         let timeouts = terms.timeouts;
         let deadline = timeouts
@@ -65,6 +66,7 @@ impl Pool {
         if exchange.lane.is_none() {
             exchange.check_out(wants, false).await?;
             sent_at = Instant::now();
+            queue = sent_at - began;
             now = self.clock.at(sent_at);
         }
         let mut again = exchange.lane().may_fail(may_repeat) && outgoing.has_lasting_body();
@@ -79,8 +81,10 @@ impl Pool {
             let failure = match exchange.send(message, limit, now, &upload).await {
                 Ok(response) => {
                     let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
-                    let times = (sent_at - began, sent_at.elapsed());
-                    return Ok(exchange.answered(response, limit, upload, times));
+                    let answered_at = Instant::now();
+                    let times = (queue, answered_at - sent_at);
+                    let now = self.clock.at(answered_at);
+                    return Ok(exchange.answered(response, limit, upload, times, now));
                 }
                 Err(failure) => failure,
             };
@@ -127,6 +131,7 @@ impl Pool {
             checked_out.map_err(|error| error.or_sent(sent))?;
             suit(&mut message, terms.uri, exchange.lane().host());
             sent_at = Instant::now();
+            queue = sent_at - began;
             now = self.clock.at(sent_at);
         }
     }
@@ -245,6 +250,7 @@ impl Exchange {
         limit: Limit,
         upload: Sending,
         (queue, head): (Duration, Duration),
+        now: u64,
     ) -> Response<Incoming> {
         let (lane, _) = self.parts();
         let reused = lane.meter().answered();
@@ -258,13 +264,15 @@ impl Exchange {
         if let Lane::Http1(connection) = lane {
             connection.age.answered(&head.headers);
             // Of a body that was not asked for, the connection would wait for ever.
-            connection.reusable &= !is_ambiguous(&head.headers) && !upload.is_held_back();
+            let ambiguous = body.size_hint().exact().is_none() && is_ambiguous(&head.headers);
+            connection.reusable &= !ambiguous && !upload.is_held_back();
         }
-        Response::from_parts(head, Incoming::new(self, body, limit, upload, course))
+        Response::from_parts(head, Incoming::new(self, body, limit, upload, course, now))
     }
 }
 
-/// RFC 9112 §6.1: a response with both may be an attempt at smuggling.
+/// RFC 9112 §6.1: a response with both, whose length is then not known, may be an attempt at
+/// smuggling.
 fn is_ambiguous(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }

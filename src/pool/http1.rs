@@ -135,7 +135,7 @@ impl Http1 {
     }
 
     /// Says why the connection is being closed. The first word counts.
-    pub(super) fn because(self, why: End) -> Self {
+    pub(super) fn because(self: Box<Self>, why: End) -> Box<Self> {
         self.link.meter.end(why);
         self
     }

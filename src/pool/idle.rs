@@ -43,7 +43,7 @@ pub(super) enum Offer {
         until: u64,
     },
     /// Its place is needed for another origin or runtime, or the pool is shut.
-    Refused(Http1),
+    Refused(Box<Http1>),
 }
 
 impl State {
@@ -74,7 +74,7 @@ impl State {
 
     /// Gives a connection that is ready for a request to the first waiter that it can serve, by
     /// itself or by its place; else lays it to rest.
-    pub(super) fn offer(&mut self, connection: Http1, now: u64) -> Offer {
+    pub(super) fn offer(&mut self, connection: Box<Http1>, now: u64) -> Offer {
         if self.gate != Gate::Open && self.waiters.is_empty() {
             return Offer::Refused(connection.because(End::Closed));
         }

@@ -43,9 +43,10 @@ impl Incoming {
         limit: Limit,
         upload: Sending,
         course: Course,
+        now: u64,
     ) -> Self {
         let source = if exchange.is_ready() {
-            drop(exchange.finish());
+            drop(exchange.finish(now));
             Source::Memory
         } else if upload.is_running() {
             Source::upload(exchange)

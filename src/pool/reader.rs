@@ -178,7 +178,8 @@ impl Reader {
         match std::mem::replace(&mut self.source, Source::Memory) {
             Source::Memory => {}
             Source::Reader(exchange) => {
-                if let Some(Source::Task(sending)) = exchange.finish().map(Source::upload) {
+                let now = exchange.pool().clock.now();
+                if let Some(Source::Task(sending)) = exchange.finish(now).map(Source::upload) {
                     sending.leave_alone(self.limit.total());
                 }
             }

@@ -123,11 +123,10 @@ impl Pool {
     }
 
     /// Gives back a connection that is ready for another request.
-    pub(super) fn check_in(self: &Arc<Self>, mut connection: Http1) {
+    pub(super) fn check_in(self: &Arc<Self>, mut connection: Box<Http1>, now: u64) {
         // One that was made for whoever comes next has not been left to itself yet.
         connection.pooled |= connection.link.meter.has_served();
         connection.link.line.signal.rest();
-        let now = self.clock.now();
         let timer = Arc::clone(&connection.link.line.timer);
         let offer = self.lock().offer(connection, now);
         self.offered(offer, &timer, now);
@@ -191,7 +190,7 @@ impl Exchange {
     /// Ends the exchange well: a connection of its own goes back if it can carry another request.
     /// Told by hyper's state, not by the body's end: an exchange whose request is still on its way
     /// up is handed back.
-    pub(super) fn finish(mut self) -> Option<Self> {
+    pub(super) fn finish(mut self, now: u64) -> Option<Self> {
         let Lane::Http1(connection) = self.lane.take()? else {
             return None;
         };
@@ -204,7 +203,7 @@ impl Exchange {
             connection.link.meter.end(End::Error);
         }
         if connection.is_ready() {
-            self.pool().check_in(connection);
+            self.pool().check_in(connection, now);
         } else if lives && connection.is_reusable() {
             self.lane = Some(Lane::Http1(connection));
             return Some(self);

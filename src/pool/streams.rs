@@ -23,7 +23,7 @@ impl State {
         runtime: runtime::Id,
         now: u64,
         leaving: &mut Vec<Connection>,
-    ) -> Option<Stream> {
+    ) -> Option<Box<Stream>> {
         let mut place = 0;
         while let Some(&id) = self.origins[origin].shared.get(place) {
             let own = self.entries[id].runtime == runtime;
@@ -51,7 +51,7 @@ impl State {
         now: u64,
         books: &Arc<dyn Books>,
         aftermath: &mut Aftermath,
-    ) -> (Option<Stream>, EntryKind) {
+    ) -> (Option<Box<Stream>>, EntryKind) {
         let link = Arc::clone(connection.link());
         let (id, origin) = (link.stamp().id, link.origin());
         let shared = Shared {
@@ -97,7 +97,7 @@ impl State {
             .filter(|shared| shared.link.stamp() == of)
     }
 
-    fn begin_stream(&mut self, id: usize, pooled: bool) -> Option<Stream> {
+    fn begin_stream(&mut self, id: usize, pooled: bool) -> Option<Box<Stream>> {
         let shared = self.shared(id)?;
         let connection = shared.connection.as_ref()?;
         let was_idle = shared.streams.is_empty();

@@ -52,7 +52,8 @@ impl Upload {
     async fn go_on(self: Arc<Self>, exchange: Exchange) {
         poll_fn(|cx| self.poll(&exchange, cx)).await;
         self.enter(Stage::Over);
-        drop(exchange.finish());
+        let now = self.pool.clock.now();
+        drop(exchange.finish(now));
     }
 
     fn poll(&self, exchange: &Exchange, cx: &mut Context<'_>) -> Poll<()> {
