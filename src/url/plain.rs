@@ -1,10 +1,69 @@
 //! The way that costs one pass: ASCII in which `url::Url` would not change a byte.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use http::Uri;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+
+use super::refusal::MAX_LEN;
+
+thread_local! {
+    /// The last URI's: who calls an API names the same again and again, and it need not be read again.
+    static LAST: RefCell<Option<Origin>> = const { RefCell::new(None) };
+}
+
+struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+}
 
 /// The URI of `input`, if that is what `url::Url` would make of it, byte for byte.
 pub(super) fn parse_plain(input: &str) -> Option<Uri> {
+    let parsed = LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        if let Some(uri) = last.as_ref().and_then(|origin| origin.parse(input)) {
+            return Some(uri);
+        }
+        let uri = parse_all(input)?;
+        *last = Origin::of(&uri);
+        Some(uri)
+    });
+    // A thread that ends remembers nothing any more.
+    parsed.unwrap_or_else(|_| parse_all(input))
+}
+
+impl Origin {
+    fn of(uri: &Uri) -> Option<Self> {
+        Some(Self {
+            scheme: uri.scheme()?.clone(),
+            // Not a part of the URI's memory, whose query may be long and is none of ours.
+            authority: Authority::try_from(uri.authority()?.as_str()).ok()?,
+        })
+    }
+
+    /// The URI of `input`, if it is plain and of this origin.
+    fn parse(&self, input: &str) -> Option<Uri> {
+        let rest = input.strip_prefix(self.scheme.as_str())?;
+        let rest = rest.strip_prefix("://")?;
+        let rest = rest.strip_prefix(self.authority.as_str())?;
+        let is_plain = rest.starts_with('/') && is_plain_path_and_query(rest.as_bytes());
+        if !is_plain || input.len() > MAX_LEN {
+            return None;
+        }
+        let path_and_query = match Short::new(rest) {
+            Some(short) => PathAndQuery::from_maybe_shared(Bytes::from_owner(short)),
+            None => PathAndQuery::try_from(rest),
+        };
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path_and_query.ok()?);
+        Uri::from_parts(parts).ok()
+    }
+}
+
+fn parse_all(input: &str) -> Option<Uri> {
     let (rest, default_port) = match input.strip_prefix("http://") {
         Some(rest) => (rest, 80),
         None => (input.strip_prefix("https://")?, 443),
