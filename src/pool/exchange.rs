@@ -7,21 +7,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Future;
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request};
 use http_body::Body as _;
 use hyper::Response;
 use hyper::client::conn::TrySendError;
-use hyper::ext::on_informational;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::connection::Lane;
+use super::draft::Draft;
 use super::failure::{Failure, is_stale};
 use super::incoming::Incoming;
 use super::limit::Limit;
 use super::line::Line;
-use super::message::{Outgoing, Terms, suit};
+use super::message::{Outgoing, Terms};
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
@@ -32,10 +32,6 @@ use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 
 /// How many times a request is sent again that servers say they have not looked at.
 const REFUSALS: usize = 5;
-
-/// How long a body waits for the `100 (Continue)` that its request expects: some servers never say it
-/// (RFC 9110 §10.1.1).
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Sends a request and returns when the response's head is there.
@@ -69,22 +65,19 @@ impl Pool {
             queue = sent_at - began;
             now = self.clock.at(sent_at);
         }
-        let mut again = exchange.lane().may_fail(may_repeat) && outgoing.has_lasting_body();
+        let mut draft = Draft::new(outgoing, terms, exchange.lane(), may_repeat);
         let mut refusals = 0;
-        let mut message = outgoing.message(terms, exchange.lane().host(), again);
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
             let limit = Limit::new(TimeoutPhase::Head, timeouts.head, deadline);
-            exchange.lane().prepare(&mut message);
-            let upload = Sending::of(message.body());
-            let failure = match exchange.send(message, limit, now, &upload).await {
+            let failure = match exchange.send(&mut draft, limit, now).await {
                 Ok(response) => {
                     let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
                     let answered_at = Instant::now();
                     let times = (queue, answered_at - sent_at);
                     let now = self.clock.at(answered_at);
-                    return Ok(exchange.answered(response, limit, upload, times, now));
+                    return Ok(exchange.answered(response, limit, draft.upload, times, now));
                 }
                 Err(failure) => failure,
             };
@@ -99,7 +92,7 @@ impl Pool {
             let fresh = match failure {
                 // Safe for any method, and bounded: each round uses up one connection of the pool.
                 Failure::Unsent(unsent, _) if pooled && matches!(lane, Lane::Http1(_)) => {
-                    message = *unsent;
+                    draft.unsent = Some(unsent);
                     false
                 }
                 // Neither has a new one that is shared: it was told to leave before it came to it.
@@ -107,29 +100,30 @@ impl Pool {
                     if matches!(lane, Lane::Http2(_)) && refusals < REFUSALS =>
                 {
                     refusals += 1;
-                    message = *unsent;
+                    draft.unsent = Some(unsent);
                     false
                 }
                 // The server says that it has not looked at it: safe for any method as well.
-                Failure::Refused(_) if again && refusals < REFUSALS => {
+                Failure::Refused(_) if draft.again && refusals < REFUSALS => {
                     refusals += 1;
-                    message = outgoing.message(terms, lane.host(), true);
                     false
                 }
                 Failure::Sent(error)
-                    if again && pooled && may_repeat && is_stale(&error) && !lane.was_severed() =>
+                    if draft.again
+                        && pooled
+                        && may_repeat
+                        && is_stale(&error)
+                        && !lane.was_severed() =>
                 {
-                    message = outgoing.message(terms, lane.host(), false);
-                    again = false;
+                    draft.again = false;
                     sent = true;
                     matches!(lane, Lane::Http1(_))
                 }
-                failure => return Err(exchange.explain(failure, &upload).or_sent(sent)),
+                failure => return Err(exchange.explain(failure, &draft.upload).or_sent(sent)),
             };
             exchange.lane = None;
             let checked_out = exchange.check_out(wants, fresh).await;
             checked_out.map_err(|error| error.or_sent(sent))?;
-            suit(&mut message, terms.uri, exchange.lane().host());
             sent_at = Instant::now();
             queue = sent_at - began;
             now = self.clock.at(sent_at);
@@ -148,68 +142,17 @@ impl Pool {
     }
 }
 
-impl Lane {
-    /// The `Host` header of its origin, where the protocol has one.
-    fn host(&self) -> Option<&HeaderValue> {
-        match self {
-            Self::Http1(connection) => Some(&connection.link.host),
-            Self::Http2(_) => None,
-        }
-    }
-
-    /// Makes a body ready for its connection.
-    fn prepare(&self, message: &mut Request<Body>) {
-        if message.body().is_end_stream() {
-            return;
-        }
-        match self {
-            Self::Http1(connection) => {
-                let write_dead = connection.link.write_dead.as_ref();
-                message.body_mut().stop_at(write_dead);
-            }
-            Self::Http2(_) => {
-                message.body_mut().split();
-                // It may have been meant for another connection before, which stopped it.
-                message.body_mut().stop_at(None);
-                // hyper tells of no interim answer here: nobody would ever ask for it.
-                if let Some(progress) = message.body().progress() {
-                    progress.ask();
-                }
-                return;
-            }
-        }
-        let expects = message.headers().get(EXPECT);
-        if expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-            && let Some(progress) = message.body_mut().hold_back(PATIENCE)
-        {
-            on_informational(message, move |answer| {
-                if answer.status() == StatusCode::CONTINUE {
-                    progress.ask();
-                }
-            });
-        }
-    }
-
-    /// Whether a request may come to nothing here and be worth another try: only a connection that has
-    /// idled can have died before it brings an answer, and over HTTP/2 any may be told to leave.
-    fn may_fail(&self, may_repeat: bool) -> bool {
-        match self {
-            Self::Http1(connection) => connection.pooled && may_repeat,
-            Self::Http2(_) => true,
-        }
-    }
-}
-
 impl Exchange {
     /// Sends on the lane that was checked out, driving it until the head is there.
     async fn send(
         &mut self,
-        message: Request<Body>,
+        draft: &mut Draft<'_>,
         limit: Limit,
         now: u64,
-        upload: &Sending,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
         let (lane, pool) = self.parts();
+        let message = draft.message(lane);
+        let upload = &draft.upload;
         match lane {
             Lane::Http1(connection) => {
                 let mut answer = pin!(connection.send(message));

@@ -84,6 +84,8 @@ mod incoming;
 
 mod message;
 
+mod draft;
+
 mod failure;
 
 mod exchange;
