@@ -63,7 +63,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        add(&self.traffic.received, buf.filled().len() - before);
+        if read.is_ready() {
+            add(&self.traffic.received, buf.filled().len() - before);
+        }
         read
     }
 }

@@ -39,7 +39,8 @@ impl Age {
     /// `Keep-Alive: timeout=…, max=…` (RFC 2068 §19.7.1.1, which servers still send).
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
         self.count();
-        if let Some(hint) = headers.get(KEEP_ALIVE) {
+        // A look at each of the few that there are costs less than the hash of this name.
+        for (_, hint) in headers.iter().filter(|(name, _)| **name == KEEP_ALIVE) {
             self.heed(hint);
         }
     }
