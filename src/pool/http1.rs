@@ -135,6 +135,7 @@ impl Http1 {
     }
 
     /// Says why the connection is being closed. The first word counts.
+    #[allow(clippy::unnecessary_box_returns, reason = "it comes in its box")]
     pub(super) fn because(self: Box<Self>, why: End) -> Box<Self> {
         self.link.meter.end(why);
         self

@@ -108,8 +108,8 @@ impl Http2 {
     }
 
     /// Begins a stream, entered in the books at `place`.
-    pub(super) fn stream(&self, line: Line, place: usize, pooled: bool) -> Box<Stream> {
-        Box::new(Stream {
+    pub(super) fn stream(&self, line: Line, place: usize, pooled: bool) -> Stream {
+        Stream {
             sender: self.sender.clone(),
             seat: Seat {
                 link: Arc::clone(&self.link),
@@ -117,7 +117,7 @@ impl Http2 {
             },
             line,
             pooled,
-        })
+        }
     }
 
     /// Lets the streams go on that there are when this handle goes.

@@ -46,7 +46,7 @@ impl Http2 {
         match self.0 {}
     }
 
-    pub(super) fn stream(&self, _: Line, _: usize, _: bool) -> Box<Stream> {
+    pub(super) fn stream(&self, _: Line, _: usize, _: bool) -> Stream {
         match self.0 {}
     }
 

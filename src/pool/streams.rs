@@ -107,7 +107,7 @@ impl State {
         shared.age.count();
         shared.link.set_full(!shared.has_room());
         self.idle -= usize::from(was_idle);
-        Some(stream)
+        Some(Box::new(stream))
     }
 
     pub(super) fn end_stream(
