@@ -1,14 +1,13 @@
 //! What an open session saves: each call a session of its own, against all calls on one.
 
-mod support;
-
+use benches::client::Target;
+use benches::runtime::{current_thread, workers};
+use benches::server::Server;
+use benches::work::TASKS;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
 use hyper_session::{Result, SessionHolder};
-use support::{current_thread, serve};
-use tokio::runtime::{Builder, Runtime};
-
-const TASKS: usize = 64;
+use tokio::runtime::Runtime;
 
 fn holder() -> SessionHolder {
     SessionHolder::builder()
@@ -26,33 +25,29 @@ async fn call(holder: &SessionHolder, url: &str) -> Result<usize> {
 
 fn sequential(criterion: &mut Criterion) {
     let runtime = current_thread();
-    let url = format!("http://{}/", serve());
+    let target = Target::new(Server::start().address(), "/");
     let mut group = criterion.benchmark_group("pool_reuse/sequential");
     group.throughput(Throughput::Elements(1));
     for (name, holder) in holders(&runtime) {
         group.bench_function(name, |bencher| {
             bencher
                 .to_async(&runtime)
-                .iter(async || call(&holder, &url).await.expect("an answer"));
+                .iter(async || call(&holder, target.url()).await.expect("an answer"));
         });
     }
 }
 
 fn concurrent(criterion: &mut Criterion) {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    let runtime = runtime.expect("a runtime");
-    let url = format!("http://{}/", serve());
+    let runtime = workers(2);
+    let target = Target::new(Server::start().address(), "/");
     let mut group = criterion.benchmark_group(format!("pool_reuse/{TASKS}_tasks"));
     group.throughput(Throughput::Elements(TASKS as u64));
     for (name, holder) in holders(&runtime) {
         group.bench_function(name, |bencher| {
             bencher.to_async(&runtime).iter(async || {
                 let tasks = (0..TASKS).map(|_| {
-                    let (holder, url) = (holder.clone(), url.clone());
-                    tokio::spawn(async move { call(&holder, &url).await })
+                    let (holder, target) = (holder.clone(), target.clone());
+                    tokio::spawn(async move { call(&holder, target.url()).await })
                 });
                 for done in join_all(tasks).await {
                     done.expect("no panic").expect("an answer");
