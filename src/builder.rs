@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
+use url::Origin;
 
 use crate::config::{PoolConfig, Protocols, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
@@ -31,7 +32,8 @@ type SharedCloseHook = Arc<dyn Fn(Session) -> BoxFuture<'static, ()> + Send + Sy
 #[must_use = "a builder does nothing until `build` or `open`"]
 pub struct SessionBuilder<C = DefaultConnector> {
     pub(crate) pool: PoolConfig,
-    defaults: RequestDefaults,
+    pub(crate) defaults: RequestDefaults,
+    pub(crate) trusted_origins: Result<Vec<Origin>>,
     base_url: Option<String>,
     user_agent: Option<Result<HeaderValue>>,
     tls_root_pems: Vec<Vec<u8>>,
@@ -65,6 +67,7 @@ impl SessionBuilder {
         Self {
             pool: PoolConfig::default(),
             defaults: RequestDefaults::default(),
+            trusted_origins: Ok(Vec::new()),
             base_url: None,
             user_agent: None,
             tls_root_pems: Vec::new(),
@@ -94,6 +97,7 @@ impl<C: Connector> SessionBuilder<C> {
         SessionBuilder {
             pool: self.pool,
             defaults: self.defaults,
+            trusted_origins: self.trusted_origins,
             base_url: self.base_url,
             user_agent: self.user_agent,
             tls_root_pems: self.tls_root_pems,
@@ -365,6 +369,7 @@ impl<C: Connector> SessionBuilder<C> {
         if let Some(user_agent) = self.user_agent {
             defaults.headers.insert(USER_AGENT, user_agent?);
         }
+        defaults.trusted_origins = self.trusted_origins?;
         let base = self.base_url.as_deref().map(BaseUrl::parse).transpose()?;
         let connector = (self.make_connector)(&ConnectOptions {
             tls_root_pems: self.tls_root_pems,

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use url::Origin;
+
+use crate::redirect::RedirectPolicy;
 
 /// What the pool obeys.
 #[derive(Debug, Clone)]
@@ -155,7 +158,7 @@ impl Default for Timeouts {
 }
 
 /// What a session adds to each of its requests.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct RequestDefaults {
     /// Headers that a request gets unless it has them. Default: none.
     pub(crate) headers: HeaderMap,
@@ -163,6 +166,28 @@ pub(crate) struct RequestDefaults {
     pub(crate) timeouts: Timeouts,
     /// Whether 4xx and 5xx are errors. Default: false.
     pub(crate) raise_for_status: bool,
+    /// Which redirects are followed. Default: up to 10 in a row.
+    pub(crate) redirect: RedirectPolicy,
+    /// The origins that all headers go to, wherever they came from. Default: none.
+    pub(crate) trusted_origins: Vec<Origin>,
+    /// Whether a redirected request says where it comes from. Default: true.
+    pub(crate) referer: bool,
+    /// Whether `http` URLs are refused. Default: false.
+    pub(crate) https_only: bool,
+}
+
+impl Default for RequestDefaults {
+    fn default() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            timeouts: Timeouts::default(),
+            raise_for_status: false,
+            redirect: RedirectPolicy::default(),
+            trusted_origins: Vec::new(),
+            referer: true,
+            https_only: false,
+        }
+    }
 }
 
 /// What a call does while no session is open.

@@ -58,6 +58,10 @@ pub enum ErrorKind {
     Closed,
     /// `raise_for_status`: the server answered 4xx or 5xx.
     Status,
+    /// A redirect that could not be followed: one too many, to no http or https URL, refused by the
+    /// policy, or asking once more for a body that can be sent only once. [`Error::url`] is the URL
+    /// that redirected.
+    Redirect,
     /// The request's own body failed, or gave another length than was declared.
     Body,
     /// The connection ended before the response's body did.
@@ -127,6 +131,11 @@ impl Error {
 
     pub(crate) fn timeout(phase: TimeoutPhase) -> Self {
         Self::new(ErrorKind::Timeout(phase))
+    }
+
+    pub(crate) fn redirect(message: impl Into<Box<str>>) -> Self {
+        let error = Self::new(ErrorKind::Redirect).after_sending();
+        error.with_message(message)
     }
 
     pub(crate) fn status_code(status: StatusCode, body: Bytes) -> Self {
@@ -216,6 +225,11 @@ impl Error {
         self.0.kind == ErrorKind::Status
     }
 
+    /// Whether a redirect could not be followed.
+    pub fn is_redirect(&self) -> bool {
+        self.0.kind == ErrorKind::Redirect
+    }
+
     /// Whether the request was refused before anything went out.
     pub fn is_builder(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Url | ErrorKind::Builder)
@@ -276,6 +290,7 @@ impl ErrorKind {
             Self::Timeout(phase) => phase.describe(),
             Self::Closed => "the session is closed",
             Self::Status => "the server refused the request",
+            Self::Redirect => "the redirect could not be followed",
             Self::Body => "the request's body failed",
             Self::BodyTruncated => "the connection ended before the body did",
             Self::Decode => "the body could not be decoded",

@@ -94,6 +94,35 @@
 //! is made of bytes. At the total limit, an HTTP/2 connection makes way for another origin when its
 //! last stream ends, and not before.
 //!
+//! # Redirects
+//!
+//! 301, 302, 303, 307 and 308 with a `Location` are followed, up to 10 in a row
+//! ([`RedirectPolicy`]), as RFC 9110 §15.4 and browsers have it:
+//!
+//! | status | POST | HEAD | other methods |
+//! |---|---|---|---|
+//! | 301, 302 | becomes GET, without body | stays | stay, with body |
+//! | 303 | becomes GET, without body | stays, without body | become GET, without body |
+//! | 307, 308 | stays, with body | stays, with body | stay, with body |
+//!
+//! A body that must go on is sent again if it is made of bytes; a stream cannot be, which is an error
+//! ([`ErrorKind::Redirect`]). With a body that is dropped go the headers that describe it.
+//!
+//! Within an origin (scheme, host and port, RFC 6454) all other headers go on. To another one go only
+//! `accept`, `accept-encoding`, `accept-language`, `user-agent`, `range`, `if-*`, `cache-control`,
+//! `traceparent`, `tracestate`, and `content-*` while the body goes on. All else stays behind, whether of
+//! the request, of the session's defaults or of the URL's user info, and does not come back further on,
+//! unless [`trusted_origins`](SessionBuilder::trusted_origins) names the other origin. A `Referer` says
+//! where the request comes from, see [`referer`](SessionBuilder::referer).
+//!
+//! A `Location` may be relative, and inherits the fragment of the URL before it (RFC 9110 §10.2.2). One
+//! that is empty names the same URL. A user info in it is left out: no server chooses the credentials of
+//! a request. Several that differ, one that does not parse and one that is neither http nor https are
+//! errors; without any the redirect is an answer like any other.
+//!
+//! One `timeout` holds for all hops, the other limits for each. A close that has begun lets no further
+//! hop begin, as it lets no request begin.
+//!
 //! # Errors
 //!
 //! All operations fail with the one [`Error`], or with an error of yours that it turns into
@@ -122,6 +151,8 @@ mod holder;
 mod http2_options;
 mod pipeline;
 mod pool;
+mod redirect;
+mod redirect_options;
 mod request;
 mod response;
 mod scope;
@@ -142,6 +173,7 @@ pub use http::{
     self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
 };
 pub use pool::{CloseReport, ClosedBy, OriginStats, Stats, Timings};
+pub use redirect::{Hop, RedirectAction, RedirectAttempt, RedirectPolicy};
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use scope::SessionScope;

@@ -15,6 +15,7 @@ use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
 use crate::pipeline::client::Client;
 use crate::pool::Lease;
+use crate::redirect::RedirectPolicy;
 use crate::response::Response;
 use crate::url::{BaseUrl, Location};
 
@@ -229,6 +230,14 @@ impl RequestBuilder {
         })
     }
 
+    /// Sets which redirects are followed. Default: the session's setting.
+    pub fn redirect(self, policy: RedirectPolicy) -> Self {
+        self.change(|call| {
+            call.options.redirect = Some(Arc::new(policy));
+            Ok(())
+        })
+    }
+
     /// Says that doing this request twice does no harm, whatever its method.
     ///
     /// It may then be sent once more, if the connection that it went out on had died in the pool. So
@@ -267,7 +276,7 @@ impl RequestBuilder {
     ///
     /// Its URL is resolved against the base URL; the session's default headers are added when it
     /// is sent, by [`Session::execute`](crate::Session::execute) or as a `Service`. The options of
-    /// this builder (timeout, `raise_for_status`) travel in its extensions.
+    /// this builder (timeout, `raise_for_status`, redirects) travel in its extensions.
     ///
     /// # Errors
     ///

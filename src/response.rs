@@ -20,6 +20,7 @@ use url::Url;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{Incoming, Timings};
+use crate::redirect::Hop;
 use crate::url::Target;
 
 /// How much of a refused response's body its error keeps.
@@ -49,10 +50,11 @@ struct Answer {
     uri: Uri,
     fragment: Option<Box<str>>,
     url: OnceLock<Box<Url>>,
+    history: Vec<Hop>,
 }
 
 impl Response {
-    pub(crate) fn new(answer: http::Response<Incoming>, target: Target) -> Self {
+    pub(crate) fn new(answer: http::Response<Incoming>, target: Target, history: Vec<Hop>) -> Self {
         let (head, body) = answer.into_parts();
         Self {
             answer: Box::new(Answer {
@@ -61,6 +63,7 @@ impl Response {
                 uri: target.uri,
                 fragment: target.fragment,
                 url: OnceLock::new(),
+                history,
             }),
         }
     }
@@ -90,7 +93,14 @@ impl Response {
         &self.answer.head.extensions
     }
 
-    /// Returns the URL that answered, as it was resolved; made on first use.
+    /// Returns the redirects that led here, in their order, each with its status, URL and headers.
+    pub fn history(&self) -> &[Hop] {
+        &self.answer.history
+    }
+
+    /// Returns the URL that answered, after all redirects, as it was resolved; made on first use.
+    ///
+    /// Without user info. It has the fragment that the request's URL or a redirect had.
     pub fn url(&self) -> &Url {
         self.answer.url.get_or_init(|| {
             let target = Target {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 19] = [
     "error",
+    "redirect",
     "config",
     "observe",
     "url",
@@ -23,6 +24,7 @@ const LAYERS: [&str; 17] = [
     "request",
     "session",
     "builder",
+    "redirect_options",
     "http2_options",
     "slot",
     "scope",

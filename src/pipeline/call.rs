@@ -1,5 +1,6 @@
 //! A request that is complete: nothing of it can be refused any more but by the network.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
@@ -8,15 +9,17 @@ use http::{HeaderValue, Method, Request};
 use crate::body::Body;
 use crate::error::Result;
 use crate::pool::Outgoing;
+use crate::redirect::RedirectPolicy;
 use crate::url::{BaseUrl, Location, Target, no_base};
 
 /// What one request sets for itself. Travels in the extensions of an `http::Request`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CallOptions {
     /// Unless the session's holds.
     pub(crate) timeout: Option<Limit>,
     pub(crate) raise_for_status: Option<bool>,
     pub(crate) idempotent: bool,
+    pub(crate) redirect: Option<Arc<RedirectPolicy>>,
 }
 
 /// `None`: no limit.
@@ -54,8 +57,8 @@ impl Call {
         };
         let options = head.extensions.remove::<CallOptions>().unwrap_or_default();
         let mut call = Self::new(head.method, location);
-        call.options = options;
         call.outgoing.idempotent = options.idempotent;
+        call.options = options;
         call.outgoing.version = head.version;
         call.outgoing.headers = head.headers;
         call.outgoing.extensions = head.extensions;
@@ -81,9 +84,7 @@ impl Call {
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
         self.options.idempotent = idempotent;
-        if self.options != CallOptions::default() {
-            request.extensions_mut().insert(self.options);
-        }
+        request.extensions_mut().insert(self.options);
         Ok(request)
     }
 
@@ -93,7 +94,7 @@ impl Call {
             location: self.location.clone(),
             query: self.query.clone(),
             content_type: self.content_type,
-            options: self.options,
+            options: self.options.clone(),
             outgoing: self.outgoing.try_clone()?,
         }))
     }

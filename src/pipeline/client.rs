@@ -6,10 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::uri::Scheme;
+use tokio::time::Instant;
 
 use super::call::Call;
+use super::redirect::Redirects;
 use crate::config::RequestDefaults;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pool::{CloseReport, Lease, Owner, Pool, Terms};
 use crate::response::Response;
 use crate::url::BaseUrl;
@@ -52,24 +55,44 @@ impl Client {
         self.owner.lease()
     }
 
-    /// Sends a request and reads the head of its response.
+    /// Sends a request, follows the redirects that come back, and reads the head of the response.
     pub(crate) async fn execute(&self, mut call: Box<Call>) -> Result<Response> {
-        let target = call.complete(self.base.as_ref())?;
-        // Not before: the body of a request that was built may still be changed.
-        call.outgoing.announce_body();
+        let mut target = call.complete(self.base.as_ref())?;
+        if self.defaults.https_only && target.uri.scheme() == Some(&Scheme::HTTP) {
+            let error = Error::url_invalid("https_only is set, and the URL is http");
+            return Err(error.with_uri(&target.uri));
+        }
         let mut timeouts = self.defaults.timeouts;
         timeouts.total = call.options.timeout.unwrap_or(timeouts.total);
-        let terms = Terms {
-            uri: &target.uri,
-            default_headers: &self.defaults.headers,
-            timeouts,
-            as_hook: self.as_hook,
+        // One limit for all hops.
+        let deadline = timeouts
+            .total
+            .and_then(|total| Instant::now().checked_add(total));
+        let policy = call.options.redirect.as_deref();
+        let mut redirects =
+            Redirects::new(&self.defaults, policy.unwrap_or(&self.defaults.redirect));
+        let response = loop {
+            let body = redirects.keep(&call.outgoing.body);
+            // Not before: the body of a request that was built may still be changed.
+            call.outgoing.announce_body();
+            let terms = Terms {
+                uri: &target.uri,
+                default_headers: redirects.default_headers(),
+                timeouts,
+                as_hook: self.as_hook,
+            };
+            let mut answer = match self.owner.pool().send(&mut call.outgoing, &terms).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let error = error.or_sent(redirects.has_begun());
+                    return Err(error.with_uri(&target.uri));
+                }
+            };
+            if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, body)? {
+                break Response::new(answer, target, redirects.into_history());
+            }
+            timeouts.total = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         };
-        let answer = match self.owner.pool().send(&mut call.outgoing, &terms).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(error.with_uri(&target.uri)),
-        };
-        let response = Response::new(answer, target);
         let raise = call.options.raise_for_status;
         if raise.unwrap_or(self.defaults.raise_for_status) {
             return response.error_for_status().await;

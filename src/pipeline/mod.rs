@@ -4,4 +4,8 @@ pub(crate) mod check;
 
 pub(crate) mod call;
 
+mod headers;
+
+mod redirect;
+
 pub(crate) mod client;

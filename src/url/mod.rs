@@ -15,5 +15,5 @@ mod base;
 mod tests;
 
 pub(crate) use base::BaseUrl;
-pub(crate) use refusal::no_base;
+pub(crate) use refusal::{no_base, shown};
 pub(crate) use target::{Location, Target, UserInfo};

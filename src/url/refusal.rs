@@ -63,7 +63,7 @@ pub(super) fn too_long() -> Error {
 }
 
 /// What an error may show of `input`, which has no scheme or is normal.
-pub(super) fn shown(input: &str) -> &str {
+pub(crate) fn shown(input: &str) -> &str {
     // With an `@`, all but a plain path might hold a password, or the first half of one.
     let is_path = matches!(input.as_bytes(), [b'/', first, ..] if first.is_ascii_alphanumeric());
     if !is_path && input.contains('@') {

@@ -130,7 +130,8 @@ impl Target {
         Self::from_url(&url)
     }
 
-    pub(super) fn from_url(url: &Url) -> Result<Self> {
+    /// Reads a URL, which must be http or https.
+    pub(crate) fn from_url(url: &Url) -> Result<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(not_http(url));
         }

@@ -1,0 +1,249 @@
+//! From one hop of a request to the next.
+
+use std::borrow::Cow;
+
+use http::header::{Entry, LOCATION, REFERER};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use percent_encoding::{CONTROLS, percent_encode};
+use url::Url;
+
+use super::headers::{leave_origin, leave_payload, leave_trusted_origin};
+use crate::body::Body;
+use crate::config::RequestDefaults;
+use crate::error::{Error, Result};
+use crate::pool::{Incoming, Outgoing};
+use crate::redirect::{Hop, RedirectAction, RedirectAttempt, RedirectPolicy};
+use crate::url::{Target, shown};
+
+/// The longest `Referer` that is more than an origin, in bytes, as browsers have it.
+const MAX_REFERER: usize = 4096;
+
+/// The redirects of one request: the rules, and how far it has come.
+pub(super) struct Redirects<'a> {
+    defaults: &'a RequestDefaults,
+    policy: &'a RedirectPolicy,
+    way: Option<Box<Way>>,
+}
+
+/// Of a request that has been redirected.
+struct Way {
+    history: Vec<Hop>,
+    /// What of the session's defaults still goes with it.
+    default_headers: HeaderMap,
+    /// Whether the default `Referer` is one that was put there on the way.
+    has_referer: bool,
+}
+
+impl<'a> Redirects<'a> {
+    pub(super) fn new(defaults: &'a RequestDefaults, policy: &'a RedirectPolicy) -> Self {
+        Self {
+            defaults,
+            policy,
+            way: None,
+        }
+    }
+
+    /// Whether the request has been redirected.
+    pub(super) fn has_begun(&self) -> bool {
+        self.way.is_some()
+    }
+
+    /// The default headers of the next hop.
+    pub(super) fn default_headers(&self) -> &HeaderMap {
+        let way = self.way.as_ref();
+        way.map_or(&self.defaults.headers, |way| &way.default_headers)
+    }
+
+    pub(super) fn into_history(self) -> Vec<Hop> {
+        self.way.map_or_else(Vec::new, |way| way.history)
+    }
+
+    /// Keeps the body, which sending takes, if there may be a next hop and the body can be sent again.
+    pub(super) fn keep(&self, body: &Body) -> Option<Body> {
+        if self.policy.is_none() {
+            return None;
+        }
+        body.try_clone()
+    }
+
+    /// Turns the request into that of the next hop, if the answer is a redirect that is followed.
+    pub(super) fn follow(
+        &mut self,
+        answer: &mut Response<Incoming>,
+        target: &mut Target,
+        outgoing: &mut Outgoing,
+        body: Option<Body>,
+    ) -> Result<bool> {
+        let is_redirect = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        if !is_redirect || self.policy.is_none() {
+            return Ok(false);
+        }
+        self.go_on(answer, target, outgoing, body)
+            .map_err(|error| error.with_uri(&target.uri))
+    }
+
+    #[cold]
+    fn go_on(
+        &mut self,
+        answer: &mut Response<Incoming>,
+        target: &mut Target,
+        outgoing: &mut Outgoing,
+        body: Option<Body>,
+    ) -> Result<bool> {
+        let current = target.to_url();
+        let Some(next) = location(answer, &current)? else {
+            return Ok(false);
+        };
+        let way = self.way.get_or_insert_with(|| {
+            Box::new(Way {
+                history: Vec::new(),
+                default_headers: self.defaults.headers.clone(),
+                has_referer: false,
+            })
+        });
+        let status = answer.status();
+        way.history.push(Hop {
+            status,
+            url: current.clone(),
+            headers: std::mem::take(answer.headers_mut()),
+        });
+        let attempt = RedirectAttempt {
+            status,
+            url: &next,
+            history: &way.history,
+        };
+        match self.policy.decide(&attempt) {
+            RedirectAction::Follow => {}
+            RedirectAction::Stop => {
+                let hop = way.history.pop().expect("it was pushed above");
+                *answer.headers_mut() = hop.headers;
+                return Ok(false);
+            }
+            RedirectAction::Error(why) => {
+                return Err(Error::redirect("the policy refused the redirect").with_source(why));
+            }
+        }
+        if let Some(limit) = self.policy.exceeded_by(way.history.len()) {
+            return Err(Error::redirect(format!("more than {limit} redirects")));
+        }
+        let next_target = Target::from_url(&next).map_err(|why| refused(&next, why))?;
+        if self.defaults.https_only && next.scheme() == "http" {
+            return Err(Error::redirect(
+                "https_only is set, and the redirect leads to http",
+            ));
+        }
+
+        change_method(status, outgoing, body, way)?;
+        way.leave_referer();
+        if current.origin() != next.origin() {
+            let leave = if self.defaults.trusted_origins.contains(&next.origin()) {
+                leave_trusted_origin
+            } else {
+                leave_origin
+            };
+            leave(&mut outgoing.headers);
+            leave(&mut way.default_headers);
+        }
+        if self.defaults.referer {
+            way.set_referer(current, &next);
+        }
+        *target = next_target;
+        Ok(true)
+    }
+}
+
+/// Where a redirect leads, or `None` if it does not say. A user info in it is left out: no server
+/// chooses the credentials of a request.
+fn location(answer: &Response<Incoming>, current: &Url) -> Result<Option<Url>> {
+    let mut values = answer.headers().get_all(LOCATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.any(|other| other != value) {
+        return Err(Error::redirect("the redirect has several Locations"));
+    }
+    let text = match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => percent_encode(value.as_bytes(), CONTROLS).into(),
+    };
+    let mut next = current.join(&text).map_err(|why| {
+        let shown = shown(&text);
+        Error::redirect(format!("the redirect's Location {shown:?} is no URL")).with_source(why)
+    })?;
+    // Neither fails for http and https. Others are refused, unless the policy stops at them.
+    let _ = next.set_username("");
+    let _ = next.set_password(None);
+    if next.fragment().is_none() {
+        // RFC 9110 §10.2.2.
+        next.set_fragment(current.fragment());
+    }
+    Ok(Some(next))
+}
+
+fn refused(next: &Url, why: Error) -> Error {
+    let shown = shown(next.as_str());
+    Error::redirect(format!("the redirect to {shown:?} cannot be followed")).with_source(why)
+}
+
+/// Gives the next hop its method, and its body unless the method has none (RFC 9110 §15.4).
+fn change_method(
+    status: StatusCode,
+    outgoing: &mut Outgoing,
+    body: Option<Body>,
+    way: &mut Way,
+) -> Result<()> {
+    let is_post = outgoing.method == Method::POST;
+    match status {
+        StatusCode::SEE_OTHER if outgoing.method == Method::HEAD => {}
+        StatusCode::SEE_OTHER => outgoing.method = Method::GET,
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND if is_post => {
+            outgoing.method = Method::GET;
+        }
+        _ => {
+            outgoing.body = body.ok_or_else(|| {
+                Error::redirect(format!(
+                    "{status} asks for the body again, which is a stream and can be sent only once"
+                ))
+            })?;
+            return Ok(());
+        }
+    }
+    outgoing.body = Body::empty();
+    leave_payload(&mut outgoing.headers);
+    leave_payload(&mut way.default_headers);
+    Ok(())
+}
+
+impl Way {
+    /// Takes back what an earlier hop was told about where it comes from.
+    fn leave_referer(&mut self) {
+        if std::mem::take(&mut self.has_referer) {
+            self.default_headers.remove(REFERER);
+        }
+    }
+
+    /// Tells the next hop where it comes from, unless the request or the session does.
+    fn set_referer(&mut self, current: Url, next: &Url) {
+        if let Some(referer) = referer(current, next)
+            && let Entry::Vacant(vacant) = self.default_headers.entry(REFERER)
+        {
+            vacant.insert(referer);
+            self.has_referer = true;
+        }
+    }
+}
+
+/// What the next hop is told about where it comes from.
+fn referer(mut current: Url, next: &Url) -> Option<HeaderValue> {
+    if current.scheme() == "https" && next.scheme() == "http" {
+        return None;
+    }
+    current.set_fragment(None);
+    let is_within = current.origin() == next.origin();
+    let referer = if is_within && current.as_str().len() <= MAX_REFERER {
+        current.into()
+    } else {
+        format!("{}/", current.origin().ascii_serialization())
+    };
+    HeaderValue::try_from(referer).ok()
+}
