@@ -13,6 +13,7 @@ use url::Origin;
 
 use crate::config::{PoolConfig, Protocols, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
+use crate::cookies::CookieStore;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::{Client, CloseHook};
@@ -147,6 +148,20 @@ impl<C: Connector> SessionBuilder<C> {
         self.user_agent = Some(value.map_err(|error| {
             Error::builder("user_agent: not a header value").with_source(error.into())
         }));
+        self
+    }
+
+    /// Keeps cookies in `store`, which several sessions may share. Default: cookies are not kept.
+    ///
+    /// The cookies that a request brings itself, by its header or by
+    /// [`RequestBuilder::cookie`](crate::RequestBuilder::cookie), or else those of the default headers,
+    /// go first, in one header with those of the store, and in place of the store's of the same names.
+    pub fn cookie_store(self, store: impl CookieStore + 'static) -> Self {
+        self.set_cookie_store(Some(store))
+    }
+
+    pub(crate) fn set_cookie_store(mut self, store: Option<impl CookieStore + 'static>) -> Self {
+        self.defaults.cookies = store.map(|store| Arc::new(store) as Arc<dyn CookieStore>);
         self
     }
 

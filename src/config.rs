@@ -1,10 +1,12 @@
 //! Plain data: the options of a session, and all their defaults in one place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use url::Origin;
 
+use crate::cookies::CookieStore;
 use crate::redirect::RedirectPolicy;
 
 /// What the pool obeys.
@@ -158,7 +160,7 @@ impl Default for Timeouts {
 }
 
 /// What a session adds to each of its requests.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct RequestDefaults {
     /// Headers that a request gets unless it has them. Default: none.
     pub(crate) headers: HeaderMap,
@@ -166,6 +168,8 @@ pub(crate) struct RequestDefaults {
     pub(crate) timeouts: Timeouts,
     /// Whether 4xx and 5xx are errors. Default: false.
     pub(crate) raise_for_status: bool,
+    /// Who keeps the cookies. Default: nobody.
+    pub(crate) cookies: Option<Arc<dyn CookieStore>>,
     /// Which redirects are followed. Default: up to 10 in a row.
     pub(crate) redirect: RedirectPolicy,
     /// The origins that all headers go to, wherever they came from. Default: none.
@@ -182,6 +186,7 @@ impl Default for RequestDefaults {
             headers: HeaderMap::new(),
             timeouts: Timeouts::default(),
             raise_for_status: false,
+            cookies: None,
             redirect: RedirectPolicy::default(),
             trusted_origins: Vec::new(),
             referer: true,

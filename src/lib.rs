@@ -123,6 +123,15 @@
 //! One `timeout` holds for all hops, the other limits for each. A close that has begun lets no further
 //! hop begin, as it lets no request begin.
 //!
+//! # Cookies
+//!
+//! A session keeps none, unless [`cookie_store`](SessionBuilder::cookie_store) gives it a
+//! [`CookieStore`] for them, such as `CookieJar` (feature `cookies`). The store is asked before each hop
+//! of a request, and told of each answer that sets some. What it says goes into one `Cookie` header with
+//! the cookies that the request brings itself ([`RequestBuilder::cookie`], or a header), or else the
+//! session's default headers; these go first, and in place of stored ones of the same names. A request's
+//! own never enter the store.
+//!
 //! # Errors
 //!
 //! All operations fail with the one [`Error`], or with an error of yours that it turns into
@@ -136,7 +145,7 @@
 //! # Features
 //!
 //! `native-tls` (default): https by the platform's TLS. `http2` (default): HTTP/2. `json` (default):
-//! JSON bodies. `full`: all of them.
+//! JSON bodies. `cookies`: a cookie jar. `full`: all of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -145,6 +154,11 @@ mod builder;
 mod config;
 mod connect;
 mod container;
+#[cfg(feature = "cookies")]
+mod cookie_jar;
+#[cfg(feature = "cookies")]
+mod cookie_options;
+mod cookies;
 mod error;
 mod holder;
 #[cfg(feature = "http2")]
@@ -167,6 +181,9 @@ pub use bytes::Bytes;
 pub use config::WhenClosed;
 pub use connect::{BoxConnection, BoxConnector, Connector, DefaultConnector};
 pub use container::SessionContainer;
+#[cfg(feature = "cookies")]
+pub use cookie_jar::{Cookie, CookieJar};
+pub use cookies::CookieStore;
 pub use error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 pub use holder::SessionHolder;
 pub use http::{

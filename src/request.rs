@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
 use crate::pipeline::client::Client;
+use crate::pipeline::cookies::add_own;
 use crate::pool::Lease;
 use crate::redirect::RedirectPolicy;
 use crate::response::Response;
@@ -142,6 +143,14 @@ impl RequestBuilder {
             call.outgoing.headers.extend(headers);
             Ok(())
         })
+    }
+
+    /// Adds a cookie to this request, beside those that it has. It is not kept in the session's store.
+    ///
+    /// It goes before a stored one of its name, and stays behind when a redirect leads to another
+    /// origin. Visible ASCII without `;`, blanks within the value; nothing is encoded.
+    pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.change(|call| add_own(&mut call.outgoing.headers, name.as_ref(), value.as_ref()))
     }
 
     /// Sets `Basic` credentials (RFC 7617), in place of any others.

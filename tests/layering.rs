@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 22] = [
     "error",
     "redirect",
+    "cookies",
+    "cookie_jar",
     "config",
     "observe",
     "url",
@@ -25,6 +27,7 @@ const LAYERS: [&str; 19] = [
     "session",
     "builder",
     "redirect_options",
+    "cookie_options",
     "http2_options",
     "slot",
     "scope",

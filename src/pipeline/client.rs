@@ -10,6 +10,7 @@ use http::uri::Scheme;
 use tokio::time::Instant;
 
 use super::call::Call;
+use super::cookies::Cookies;
 use super::redirect::Redirects;
 use crate::config::RequestDefaults;
 use crate::error::{Error, Result};
@@ -71,10 +72,15 @@ impl Client {
         let policy = call.options.redirect.as_deref();
         let mut redirects =
             Redirects::new(&self.defaults, policy.unwrap_or(&self.defaults.redirect));
+        let mut cookies = self.defaults.cookies.as_deref().map(Cookies::new);
         let response = loop {
             let body = redirects.keep(&call.outgoing.body);
             // Not before: the body of a request that was built may still be changed.
             call.outgoing.announce_body();
+            if let Some(cookies) = &mut cookies {
+                let headers = &mut call.outgoing.headers;
+                cookies.put_on(headers, redirects.default_headers(), &target);
+            }
             let terms = Terms {
                 uri: &target.uri,
                 default_headers: redirects.default_headers(),
@@ -88,6 +94,9 @@ impl Client {
                     return Err(error.with_uri(&target.uri));
                 }
             };
+            if let Some(cookies) = &mut cookies {
+                cookies.take_in(answer.headers(), &mut call.outgoing.headers, &target);
+            }
             if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, body)? {
                 break Response::new(answer, target, redirects.into_history());
             }

@@ -4,6 +4,8 @@ pub(crate) mod check;
 
 pub(crate) mod call;
 
+pub(crate) mod cookies;
+
 mod headers;
 
 mod redirect;

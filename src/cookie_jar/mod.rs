@@ -1,0 +1,14 @@
+//! A cookie jar: what is kept, for whom and for how long.
+
+mod cookie;
+
+mod admission;
+
+mod contents;
+
+mod jar;
+
+mod file;
+
+pub use cookie::Cookie;
+pub use jar::CookieJar;
