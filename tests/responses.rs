@@ -457,7 +457,17 @@ async fn a_response_of_the_http_crate_has_the_head_and_reads_the_body() -> Resul
     let (read, ()) = futures::join!(answer.into_body().collect(), sending);
     assert_eq!(read?.to_bytes(), "one");
     assert_eq!(session.stats().idle, 1);
-    assert_closed(session, &server, 1, 0).await;
+
+    let broken = session.get("/").send().await?.into_http();
+    let sender = script(&mut bodies).await;
+    let failing = sender.fail("on purpose");
+    let (read, failed) = futures::join!(broken.into_body().collect(), failing);
+    failed.expect("the connection takes it");
+    let error = read.expect_err("the body broke off");
+    assert_eq!(error.kind(), ErrorKind::BodyTruncated, "{error:?}");
+    assert_eq!(error.url(), Some(&*server.url("/")));
+    server.wait_live(0).await;
+    assert_closed(session, &server, 1, 1).await;
     Ok(())
 }
 

@@ -114,6 +114,15 @@ impl Streaming {
         }
     }
 
+    /// Keeps what it has failed of for the exchange that sends it, if one does.
+    fn fail(&self, error: Error) -> Error {
+        if Arc::strong_count(&self.progress) == 1 {
+            return error;
+        }
+        *self.progress.failure() = Some(error);
+        Error::new(ErrorKind::Body)
+    }
+
     fn count(&mut self, frame: Option<&Frame<Bytes>>) -> Result<(), Error> {
         let Some(left) = &mut self.left else {
             return Ok(());
@@ -195,10 +204,7 @@ impl HttpBody for Streaming {
             None => this.count(None),
         };
         let frame = match (counted, frame) {
-            (Ok(()), Some(Err(error))) | (Err(error), _) => {
-                *this.progress.failure() = Some(error);
-                Some(Err(Error::new(ErrorKind::Body)))
-            }
+            (Ok(()), Some(Err(error))) | (Err(error), _) => Some(Err(this.fail(error))),
             (Ok(()), frame) => frame,
         };
         if let Some(Ok(part)) = &frame {
