@@ -171,6 +171,35 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
+    /// Sets whether the codings of bodies are asked for and undone. Default: `true`.
+    ///
+    /// Those are `gzip`, `deflate`, `br` and `zstd`, each with the feature of its name (`brotli` for
+    /// `br`). They are named in an `Accept-Encoding` header, unless the request or the default headers
+    /// have one, or the request has a `Range`. Whoever asked for it: a body is decoded if its
+    /// `Content-Encoding` (RFC 9110 §8.4) names nothing else, and four codings at most. Then
+    /// `Content-Encoding` and `Content-Length` are taken out of the response's headers, and its
+    /// `content_length` is `None`. Left as they are: other bodies; a part of one (206), as only the
+    /// whole can be decoded; and where there is no body (HEAD, 204, 304), the headers.
+    ///
+    /// A body that is not what it says, that ends too early or goes on after its end, fails with
+    /// [`ErrorKind::Decode`].
+    pub fn decompress(mut self, decompress: bool) -> Self {
+        self.defaults.reading.decompress = decompress;
+        self
+    }
+
+    /// Limits the length of a response's body, decoded, in bytes. `None`: no limit.
+    /// Default: 1 GiB where all of it is collected, as by `text`, `json` and `bytes`; no limit where it
+    /// is read part by part. What is set here holds for both.
+    ///
+    /// A longer one fails with [`ErrorKind::BodyTooLarge`], and its connection is closed, unless it was
+    /// free again with the head. A decoder needs memory beyond that: 32 KiB of window for `gzip` and
+    /// `deflate`, up to 8 MiB for `zstd`, 16 MiB for `br`; and 64 KiB for the next part.
+    pub fn max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.defaults.reading.max_body = Some(bytes.into().unwrap_or(u64::MAX));
+        self
+    }
+
     /// Limits each whole request, queueing and body included. `None`: no limit. Default: no limit.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.defaults.timeouts.total = timeout.into();

@@ -159,6 +159,28 @@ impl Default for Timeouts {
     }
 }
 
+/// How the body of a response is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// Whether codings are asked for and undone. Default: true.
+    pub(crate) decompress: bool,
+    /// How long a body may be, decoded, in bytes. Default: [`MAX_COLLECTED`] where all of it is
+    /// collected, else no limit.
+    pub(crate) max_body: Option<u64>,
+}
+
+/// How much of a body is collected in memory: 1 GiB.
+pub(crate) const MAX_COLLECTED: u64 = 1024 * 1024 * 1024;
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            decompress: true,
+            max_body: None,
+        }
+    }
+}
+
 /// What a session adds to each of its requests.
 #[derive(Clone)]
 pub(crate) struct RequestDefaults {
@@ -166,6 +188,8 @@ pub(crate) struct RequestDefaults {
     pub(crate) headers: HeaderMap,
     /// The time limits.
     pub(crate) timeouts: Timeouts,
+    /// How the bodies of responses are read.
+    pub(crate) reading: Reading,
     /// Whether 4xx and 5xx are errors. Default: false.
     pub(crate) raise_for_status: bool,
     /// Who keeps the cookies. Default: nobody.
@@ -185,6 +209,7 @@ impl Default for RequestDefaults {
         Self {
             headers: HeaderMap::new(),
             timeouts: Timeouts::default(),
+            reading: Reading::default(),
             raise_for_status: false,
             cookies: None,
             redirect: RedirectPolicy::default(),

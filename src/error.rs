@@ -66,8 +66,11 @@ pub enum ErrorKind {
     Body,
     /// The connection ended before the response's body did.
     BodyTruncated,
-    /// The response's body is not what it was asked to be read as.
+    /// The response's body is not what it was asked to be read as, or not what its
+    /// `Content-Encoding` says.
     Decode,
+    /// The response's body is longer than `max_body` allows.
+    BodyTooLarge,
     /// The peer broke off or broke HTTP: closed or reset before its answer, or answered garbage.
     Protocol,
     /// The `on_open` hook failed.
@@ -294,6 +297,7 @@ impl ErrorKind {
             Self::Body => "the request's body failed",
             Self::BodyTruncated => "the connection ended before the body did",
             Self::Decode => "the body could not be decoded",
+            Self::BodyTooLarge => "the response's body is longer than max_body allows",
             Self::Protocol => "the peer broke the HTTP exchange",
             Self::Hook => "the on_open hook failed",
             Self::NoRuntime => "not called from within a tokio runtime",

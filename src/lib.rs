@@ -145,7 +145,8 @@
 //! # Features
 //!
 //! `native-tls` (default): https by the platform's TLS. `http2` (default): HTTP/2. `json` (default):
-//! JSON bodies. `cookies`: a cookie jar. `full`: all of them.
+//! JSON bodies. `cookies`: a cookie jar. `gzip`, `deflate`, `brotli`, `zstd`: bodies in these codings are
+//! asked for and decoded. `full`: all of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -159,6 +160,7 @@ mod cookie_jar;
 #[cfg(feature = "cookies")]
 mod cookie_options;
 mod cookies;
+mod decode;
 mod error;
 mod holder;
 #[cfg(feature = "http2")]

@@ -247,6 +247,25 @@ impl RequestBuilder {
         })
     }
 
+    /// Sets whether the response's codings are asked for and undone, see
+    /// [`SessionBuilder::decompress`](crate::SessionBuilder::decompress). Default: the session's setting.
+    pub fn decompress(self, decompress: bool) -> Self {
+        self.change(|call| {
+            call.options.decompress = Some(decompress);
+            Ok(())
+        })
+    }
+
+    /// Limits the length of the response's body, see
+    /// [`SessionBuilder::max_body`](crate::SessionBuilder::max_body). In bytes; `None`: no limit.
+    /// Default: the session's limit.
+    pub fn max_body(self, bytes: impl Into<Option<u64>>) -> Self {
+        self.change(|call| {
+            call.options.max_body = Some(bytes.into().unwrap_or(u64::MAX));
+            Ok(())
+        })
+    }
+
     /// Says that doing this request twice does no harm, whatever its method.
     ///
     /// It may then be sent once more, if the connection that it went out on had died in the pool. So

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
     "error",
     "redirect",
     "cookies",
@@ -19,6 +19,7 @@ const LAYERS: [&str; 22] = [
     "observe",
     "url",
     "body",
+    "decode",
     "connect",
     "pool",
     "response",

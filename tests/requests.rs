@@ -244,7 +244,7 @@ async fn a_default_header_goes_with_each_request_that_has_none_of_that_name() ->
 #[tokio::test]
 async fn nothing_is_sent_that_nobody_asked_for() -> Result<()> {
     let peer = answering_peer();
-    let session = Session::builder().open().await?;
+    let session = Session::builder().decompress(false).open().await?;
     assert_eq!(
         session.get(peer.url("/?q")).send().await?.text().await?,
         "ok"

@@ -18,6 +18,8 @@ pub(crate) struct CallOptions {
     /// Unless the session's holds.
     pub(crate) timeout: Option<Limit>,
     pub(crate) raise_for_status: Option<bool>,
+    pub(crate) decompress: Option<bool>,
+    pub(crate) max_body: Option<u64>,
     pub(crate) idempotent: bool,
     pub(crate) redirect: Option<Arc<RedirectPolicy>>,
 }

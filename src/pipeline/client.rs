@@ -13,6 +13,7 @@ use super::call::Call;
 use super::cookies::Cookies;
 use super::redirect::Redirects;
 use crate::config::RequestDefaults;
+use crate::decode::accept_encoding;
 use crate::error::{Error, Result};
 use crate::pool::{CloseReport, Lease, Owner, Pool, Terms};
 use crate::response::Response;
@@ -65,6 +66,9 @@ impl Client {
         }
         let mut timeouts = self.defaults.timeouts;
         timeouts.total = call.options.timeout.unwrap_or(timeouts.total);
+        let mut reading = self.defaults.reading;
+        reading.decompress = call.options.decompress.unwrap_or(reading.decompress);
+        reading.max_body = call.options.max_body.or(reading.max_body);
         // One limit for all hops.
         let deadline = timeouts
             .total
@@ -84,6 +88,7 @@ impl Client {
             let terms = Terms {
                 uri: &target.uri,
                 default_headers: redirects.default_headers(),
+                accept_encoding: accept_encoding().filter(|_| reading.decompress),
                 timeouts,
                 as_hook: self.as_hook,
             };
@@ -98,7 +103,7 @@ impl Client {
                 cookies.take_in(answer.headers(), &mut call.outgoing.headers, &target);
             }
             if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, body)? {
-                break Response::new(answer, target, redirects.into_history());
+                break Response::new(answer, target, redirects.into_history(), reading);
             }
             timeouts.total = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         };

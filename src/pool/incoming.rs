@@ -68,6 +68,13 @@ impl Incoming {
         self.course.made.remote_addr
     }
 
+    /// Closes a connection of its own, or resets the stream: what comes on it is not wanted, or not to
+    /// be believed. Nothing more of the body is given.
+    pub(crate) fn give_up(&mut self) {
+        let reader = self.reader.as_mut().expect("only drop takes the reader");
+        reader.sever();
+    }
+
     fn reader(&self) -> &Reader {
         self.reader.as_ref().expect("only drop takes the reader")
     }

@@ -1,6 +1,6 @@
 //! A request, and the message that goes on the wire for it.
 
-use http::header::HOST;
+use http::header::{ACCEPT_ENCODING, HOST, RANGE};
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
@@ -28,6 +28,9 @@ pub(crate) struct Terms<'a> {
     pub(crate) uri: &'a Uri,
     /// What the request gets unless it has it.
     pub(crate) default_headers: &'a HeaderMap,
+    /// The codings to ask for, unless the request says which itself. A range is asked for as it is:
+    /// a part of something coded cannot be decoded.
+    pub(crate) accept_encoding: Option<&'static HeaderValue>,
     pub(crate) timeouts: Timeouts,
     /// From the closing hook, which may send when others no longer may.
     pub(crate) as_hook: bool,
@@ -94,6 +97,12 @@ impl Outgoing {
         let defaults = defaults.iter().filter(|(name, _)| !own.contains_key(*name));
         for (name, value) in defaults.chain(own).filter(|(name, _)| **name != HOST) {
             headers.append(name.clone(), value.clone());
+        }
+        if let Some(codings) = terms.accept_encoding
+            && !headers.contains_key(RANGE)
+        {
+            let accepted = headers.entry(ACCEPT_ENCODING);
+            accepted.or_insert_with(|| codings.clone());
         }
         match host {
             Some(_) => *message.uri_mut() = path_of(terms.uri),

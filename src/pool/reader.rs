@@ -160,11 +160,16 @@ impl Reader {
     }
 
     fn give_up(&mut self, phase: TimeoutPhase) -> Error {
+        self.sever();
+        Error::timeout(phase).after_sending()
+    }
+
+    /// Ends the exchange at once, and a connection of its own with it.
+    pub(super) fn sever(&mut self) {
         self.source.ends(End::Error);
         self.source.sever();
         self.body = None;
         self.source = Source::Memory;
-        Error::timeout(phase).after_sending()
     }
 
     fn disarm(&mut self) {

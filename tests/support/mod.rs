@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod api;
 pub mod body;
 pub mod books;
+pub mod coding;
 pub mod connection;
 pub mod connectors;
 pub mod dice;

@@ -1,0 +1,190 @@
+//! `Response`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::{Extensions, HeaderMap, StatusCode, Uri, Version};
+use http_body::Body as _;
+use http_body_util::{BodyDataStream, BodyExt};
+use url::Url;
+
+use super::payload::Payload;
+use crate::body::Body;
+use crate::config::Reading;
+use crate::error::Result;
+use crate::pool::{Incoming, Timings};
+use crate::redirect::Hop;
+use crate::url::Target;
+
+/// The answer to a request: its head is here, its body comes as it is read.
+///
+/// # Connection
+///
+/// Holds its connection until the body's end, if the body has not come with the head already.
+/// Reading drives the connection; nothing is read ahead of the reader but what fits its buffer.
+/// Dropped before the end, it reads off up to `pool_drain_bytes` of the rest, for at most a second,
+/// so that the connection survives; else the connection is closed.
+///
+/// An unread response keeps an awaited close waiting, as it is an exchange that has not ended.
+pub struct Response {
+    // Boxed: it is handed through half a dozen async functions, each of which would copy it.
+    pub(super) answer: Box<Answer>,
+}
+
+pub(super) struct Answer {
+    pub(super) head: http::response::Parts,
+    pub(super) body: Payload,
+    pub(super) uri: Uri,
+    fragment: Option<Box<str>>,
+    url: OnceLock<Box<Url>>,
+    history: Vec<Hop>,
+}
+
+impl Response {
+    pub(crate) fn new(
+        answer: http::Response<Incoming>,
+        target: Target,
+        history: Vec<Hop>,
+        reading: Reading,
+    ) -> Self {
+        let (mut head, body) = answer.into_parts();
+        let body = Payload::new(body, &mut head, reading);
+        Self {
+            answer: Box::new(Answer {
+                head,
+                body,
+                uri: target.uri,
+                fragment: target.fragment,
+                url: OnceLock::new(),
+                history,
+            }),
+        }
+    }
+
+    /// Returns the status.
+    pub fn status(&self) -> StatusCode {
+        self.answer.head.status
+    }
+
+    /// Returns the HTTP version of the answer.
+    pub fn version(&self) -> Version {
+        self.answer.head.version
+    }
+
+    /// Returns the headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.answer.head.headers
+    }
+
+    /// Returns the headers for changing.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.answer.head.headers
+    }
+
+    /// Returns the extensions.
+    pub fn extensions(&self) -> &Extensions {
+        &self.answer.head.extensions
+    }
+
+    /// Returns the redirects that led here, in their order, each with its status, URL and headers.
+    pub fn history(&self) -> &[Hop] {
+        &self.answer.history
+    }
+
+    /// Returns the URL that answered, after all redirects, as it was resolved; made on first use.
+    ///
+    /// Without user info. It has the fragment that the request's URL or a redirect had.
+    pub fn url(&self) -> &Url {
+        self.answer.url.get_or_init(|| {
+            let target = Target {
+                uri: self.answer.uri.clone(),
+                fragment: self.answer.fragment.clone(),
+                user_info: None,
+            };
+            Box::new(target.to_url())
+        })
+    }
+
+    /// Returns the length of the body that is still to be read, in bytes, where the server told it.
+    ///
+    /// `None` where the body is decoded on the way: the server told that of the coded one.
+    /// 0 for an answer to HEAD, whose `Content-Length` header speaks of another answer's body.
+    pub fn content_length(&self) -> Option<u64> {
+        self.answer.body.size_hint().exact()
+    }
+
+    /// Returns how long the request took, step by step, until the response's head was there.
+    pub fn timings(&self) -> Timings {
+        self.answer.body.incoming.timings()
+    }
+
+    /// Returns the server's address, where the connector tells it (the default one does).
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.answer.body.incoming.remote_addr()
+    }
+
+    /// Reads the next part of the body. `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// The [`ErrorKind`](crate::ErrorKind)s `BodyTruncated`, `Protocol`, `Timeout` or `Closed`; `Body`, if
+    /// the request was still being sent, and its own body failed; `Decode`, if it is not what its
+    /// `Content-Encoding` says; `BodyTooLarge`. The connection is closed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: a part that was not returned is returned by the next call.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut self.answer.body).poll_frame(cx)).await {
+            let frame = frame.map_err(|error| error.with_uri(&self.answer.uri))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Turns the response into the stream of its body's parts.
+    ///
+    /// The stream owns the exchange: it may be returned from the function that made it, and
+    /// outlives every handle of its session. Dropped early, it does what a dropped response does.
+    pub fn bytes_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + Sync + Unpin + use<> {
+        let Answer { body, uri, .. } = *self.answer;
+        BodyDataStream::new(body).map(move |part| part.map_err(|error| error.with_uri(&uri)))
+    }
+
+    /// Turns the response into one of the `http` crate, whose body is still to be read.
+    pub fn into_http(self) -> http::Response<Body> {
+        let Answer {
+            head, body, uri, ..
+        } = *self.answer;
+        let body = body.map_err(move |error| error.with_uri(&uri));
+        http::Response::from_parts(head, Body::wrap(body))
+    }
+}
+
+impl From<Response> for Body {
+    /// Makes what one server answers the body for another, without reading it into memory.
+    fn from(response: Response) -> Self {
+        response.into_http().into_body()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.answer.head.status)
+            .field("version", &self.answer.head.version)
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn assert_traits<T: Send + Sync + Unpin>() {}
+    assert_traits::<Response>();
+};

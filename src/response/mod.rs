@@ -1,0 +1,11 @@
+//! What a server answers.
+
+mod payload;
+
+mod answer;
+
+mod collect;
+
+mod status;
+
+pub use answer::Response;

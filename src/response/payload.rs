@@ -1,0 +1,156 @@
+//! The body of a response as it is given: decoded, and within its limit.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::response::Parts;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::task::coop::poll_proceed;
+
+use crate::config::{MAX_COLLECTED, Reading};
+use crate::decode::{Chain, Progress, too_large};
+use crate::error::{Error, Result};
+use crate::pool::Incoming;
+
+/// A body with what is to be done to it on the way.
+pub(super) struct Payload {
+    pub(super) incoming: Incoming,
+    /// `None`: nothing.
+    filter: Option<Box<Filter>>,
+}
+
+/// What is done to a body.
+struct Filter {
+    /// Empty: nothing is decoded.
+    chain: Chain,
+    /// Unless it is collected.
+    limit: Option<u64>,
+    /// Bytes given so far.
+    given: u64,
+    /// Whether it has ended, or failed.
+    over: bool,
+}
+
+impl Payload {
+    /// Takes the codings that are undone, and what they say of the length, out of the headers.
+    pub(super) fn new(incoming: Incoming, head: &mut Parts, reading: Reading) -> Self {
+        // RFC 9110 §14.2: a range is one of the coded body.
+        let decoded = reading.decompress && head.status != StatusCode::PARTIAL_CONTENT;
+        let chain = (decoded && !incoming.is_end_stream())
+            .then(|| Chain::take(&mut head.headers))
+            .flatten();
+        let filter = (chain.is_some() || reading.max_body.is_some()).then(|| {
+            Box::new(Filter {
+                chain: chain.unwrap_or_default(),
+                limit: reading.max_body,
+                given: 0,
+                over: false,
+            })
+        });
+        Self { incoming, filter }
+    }
+
+    /// Sets the limit of a body that is to be collected in memory, unless it has one, and returns it.
+    ///
+    /// What is too long by its own account is refused before any of it is read.
+    pub(super) fn begin_collecting(&mut self) -> Result<u64> {
+        let limit = match &mut self.filter {
+            Some(filter) => *filter.limit.get_or_insert(MAX_COLLECTED),
+            None => MAX_COLLECTED,
+        };
+        match self.size_hint().exact() {
+            Some(length) if length > limit => Err(self.refuse(limit, length)),
+            _ => Ok(limit),
+        }
+    }
+
+    /// Ends a body of which that many bytes have been seen.
+    pub(super) fn refuse(&mut self, limit: u64, seen: u64) -> Error {
+        self.incoming.give_up();
+        too_large(limit, seen).after_sending()
+    }
+}
+
+impl Filter {
+    fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        let limit = self.limit.unwrap_or(u64::MAX);
+        loop {
+            if !self.chain.is_empty() {
+                // What has come may expand for long without any reading, which is what else yields.
+                ready!(poll_proceed(cx)).made_progress();
+                match self.chain.step(limit)? {
+                    Progress::Part(part) => return Poll::Ready(Some(Ok(Frame::data(part)))),
+                    Progress::Moved => continue,
+                    Progress::Hungry => {}
+                }
+            }
+            let Some(frame) = ready!(Pin::new(&mut *incoming).poll_frame(cx)?) else {
+                self.chain.finish()?;
+                return Poll::Ready(None);
+            };
+            match frame.into_data() {
+                Ok(part) if self.chain.is_empty() => {
+                    self.given += part.len() as u64;
+                    if self.given > limit {
+                        return Poll::Ready(Some(Err(too_large(limit, self.given))));
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(part))));
+                }
+                Ok(part) => self.chain.push(part),
+                Err(trailers) => {
+                    self.chain.finish()?;
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
+            }
+        }
+    }
+}
+
+impl HttpBody for Payload {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        let Self { incoming, filter } = &mut *self;
+        let Some(filter) = filter else {
+            return Pin::new(incoming).poll_frame(cx);
+        };
+        if filter.over {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(filter.poll_frame(incoming, cx));
+        if let Some(Err(error)) = frame {
+            filter.over = true;
+            incoming.give_up();
+            return Poll::Ready(Some(Err(error.after_sending())));
+        }
+        filter.over = frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.filter {
+            Some(filter) if filter.over => true,
+            // A coding may have ended too early, which is told at the end.
+            Some(filter) if !filter.chain.is_empty() => false,
+            _ => self.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.filter {
+            Some(filter) if filter.over => SizeHint::with_exact(0),
+            Some(filter) if !filter.chain.is_empty() => SizeHint::default(),
+            _ => self.incoming.size_hint(),
+        }
+    }
+}
