@@ -80,8 +80,8 @@
 //! runtime that opened it. One that died while it idled costs nothing: the request was not sent, and
 //! goes to the next connection. If a pooled one dies with the request on the way, before the
 //! response's head is complete, the request is sent once more, on a new connection, if it is
-//! idempotent (RFC 9110 §9.2.2) and its body is made of bytes; never otherwise. Before a request that
-//! may not be sent twice, the socket of an HTTP/1 connection is looked at first.
+//! idempotent (RFC 9110 §9.2.2) and its body can be sent again (bytes, files); never otherwise. Before a
+//! request that may not be sent twice, the socket of an HTTP/1 connection is looked at first.
 //!
 //! A request queues for a connection that comes back, and makes one meanwhile if the limits allow. No
 //! more are begun than requests wait: one whose connection comes back while another was being made for
@@ -91,8 +91,8 @@
 //! requests to it wait; if it speaks HTTP/2 they share it, up to as many at a time as the peer allows,
 //! else each gets a connection. What a peer says that it has not looked at (`GOAWAY`,
 //! `REFUSED_STREAM`, RFC 9113 §8.7) is sent again, five times at most, whatever its method, if its body
-//! is made of bytes. At the total limit, an HTTP/2 connection makes way for another origin when its
-//! last stream ends, and not before.
+//! can be. At the total limit, an HTTP/2 connection makes way for another origin when its last stream
+//! ends, and not before.
 //!
 //! # Redirects
 //!
@@ -105,7 +105,7 @@
 //! | 303 | becomes GET, without body | stays, without body | become GET, without body |
 //! | 307, 308 | stays, with body | stays, with body | stay, with body |
 //!
-//! A body that must go on is sent again if it is made of bytes; a stream cannot be, which is an error
+//! A body that must go on is sent again if it can be (bytes, files); a stream cannot, which is an error
 //! ([`ErrorKind::Redirect`]). With a body that is dropped go the headers that describe it.
 //!
 //! Within an origin (scheme, host and port, RFC 6454) all other headers go on. To another one go only
@@ -146,7 +146,8 @@
 //!
 //! `native-tls` (default): https by the platform's TLS. `http2` (default): HTTP/2. `json` (default):
 //! JSON bodies. `cookies`: a cookie jar. `gzip`, `deflate`, `brotli`, `zstd`: bodies in these codings are
-//! asked for and decoded. `full`: all of them.
+//! asked for and decoded. `multipart`: forms with files. `mime-guess`: the type of a file by its name.
+//! `full`: all of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -178,6 +179,9 @@ mod url;
 
 pub use ::url::Url;
 pub use body::Body;
+#[cfg(feature = "multipart")]
+#[cfg_attr(docsrs, doc(cfg(feature = "multipart")))]
+pub use body::multipart;
 pub use builder::SessionBuilder;
 pub use bytes::Bytes;
 pub use config::WhenClosed;

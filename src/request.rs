@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use serde::Serialize;
 
 use crate::body::Body;
+#[cfg(feature = "multipart")]
+use crate::body::multipart::Form;
 use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
@@ -185,7 +187,7 @@ impl RequestBuilder {
         })
     }
 
-    /// Sets the body.
+    /// Sets the body, and the `Content-Type` if the body knows its own, unless the request has one.
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.change(|call| {
             call.outgoing.body = body.into();
@@ -217,6 +219,17 @@ impl RequestBuilder {
             })?;
             call.outgoing.body = body.into();
             call.content_type = Some("application/x-www-form-urlencoded");
+            Ok(())
+        })
+    }
+
+    /// Sets the body to a form with files, and the `Content-Type`, unless the request has one.
+    #[cfg(feature = "multipart")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "multipart")))]
+    pub fn multipart(self, form: Form) -> Self {
+        self.change(|call| {
+            call.outgoing.body = form.into_body()?;
+            call.content_type = None;
             Ok(())
         })
     }
@@ -270,7 +283,7 @@ impl RequestBuilder {
     ///
     /// It may then be sent once more, if the connection that it went out on had died in the pool. So
     /// are requests of idempotent methods (RFC 9110 §9.2.2) and those with an `Idempotency-Key`
-    /// header. The body must be made of bytes.
+    /// header. The body must be one that can be sent again, see [`Body::try_clone`].
     pub fn idempotent(self) -> Self {
         self.change(|call| {
             call.outgoing.idempotent = true;
@@ -320,7 +333,7 @@ impl RequestBuilder {
         }
     }
 
-    /// Returns the same request once more, unless its body is a stream or it has an error already.
+    /// Returns the same request once more, if its body can be, and it has no error already.
     pub fn try_clone(&self) -> Option<Self> {
         Some(Self {
             handle: self.handle.clone(),

@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
+use http::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::StreamBody;
 
-use super::streaming::{LARGE, Progress, Streaming};
+use super::streaming::{LARGE, Make, Progress, Streaming};
 use crate::error::{BoxError, Error};
 
 /// A body: of a request, or of a response that has become an [`http::Response`].
 ///
-/// `Send + Sync + Unpin`, whatever is inside. Bodies made of bytes can be sent again, should a
-/// connection turn out to be dead; streams cannot.
+/// `Send + Sync + Unpin`, whatever is inside. Bodies made of bytes or files can be sent again, should a
+/// connection turn out to be dead, and those that [`replayable`](Self::replayable) makes; streams
+/// cannot.
 ///
 /// # Examples
 ///
@@ -75,12 +77,67 @@ impl Body {
         Content::Streaming(Streaming::new(body)).into()
     }
 
-    /// Returns the same body once more, if it is made of bytes. Costs no copy.
+    /// Makes a body by `make`, and makes it by it again whenever it has to be sent once more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hyper_session::Body;
+    ///
+    /// let body = Body::replayable(|| {
+    ///     let lines = (0..1_000_000).map(|number| Ok::<_, std::io::Error>(format!("{number}\n")));
+    ///     Body::wrap_stream(futures::stream::iter(lines))
+    /// });
+    /// assert!(body.try_clone().is_some());
+    /// ```
+    pub fn replayable(make: impl Fn() -> Self + Send + Sync + 'static) -> Self {
+        Self::made_by(Arc::new(move || Some(make().into_streaming()))).unwrap_or_default()
+    }
+
+    /// A body that `make` makes again where it can. `None`: it does not.
+    pub(super) fn made_by(make: Make) -> Option<Self> {
+        Streaming::replayable(make).map(|streaming| Content::Streaming(streaming).into())
+    }
+
+    /// Returns the same body once more from its beginning, if that can be. Costs no copy.
     pub fn try_clone(&self) -> Option<Self> {
         match self.content.as_deref() {
             None => Some(Self::empty()),
             Some(Content::Full(bytes)) => Some(bytes.clone().into()),
-            Some(Content::Streaming(_)) => None,
+            Some(Content::Streaming(streaming)) => {
+                Some(Content::Streaming(streaming.try_clone()?).into())
+            }
+        }
+    }
+
+    /// Whether [`try_clone`](Self::try_clone) can give it once more.
+    pub(crate) fn is_replayable(&self) -> bool {
+        match self.content.as_deref() {
+            None | Some(Content::Full(_)) => true,
+            Some(Content::Streaming(streaming)) => streaming.is_replayable(),
+        }
+    }
+
+    /// What it is, where it knows that itself: the `Content-Type` of a request that has none.
+    pub(crate) fn content_type(&self) -> Option<&HeaderValue> {
+        match self.content.as_deref()? {
+            Content::Full(_) => None,
+            Content::Streaming(streaming) => streaming.content_type.as_ref(),
+        }
+    }
+
+    pub(super) fn with_content_type(self, content_type: Option<HeaderValue>) -> Self {
+        let mut streaming = self.into_streaming();
+        streaming.content_type = content_type;
+        Content::Streaming(streaming).into()
+    }
+
+    /// The same as a stream, whatever it is made of.
+    pub(super) fn into_streaming(self) -> Streaming {
+        match self.content.map(|content| *content) {
+            None => Streaming::new(Parts(Bytes::new())),
+            Some(Content::Full(bytes)) => Streaming::new(Parts(bytes)),
+            Some(Content::Streaming(streaming)) => streaming,
         }
     }
 

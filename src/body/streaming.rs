@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Future;
 use futures::task::AtomicWaker;
+use http::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use sync_wrapper::SyncWrapper;
@@ -19,6 +20,9 @@ use crate::error::{BoxError, Error, ErrorKind};
 /// What is longer, in bytes, may still be on its way when the response's head arrives.
 pub(crate) const LARGE: u64 = 64 * 1024;
 
+/// Makes the same body anew.
+pub(super) type Make = Arc<dyn Fn() -> Option<Streaming> + Send + Sync>;
+
 type BoxBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>;
 
 /// A streamed body, held to the length that was announced for it.
@@ -27,6 +31,10 @@ type BoxBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>;
 /// early, or runs over, fails here.
 pub(crate) struct Streaming {
     inner: SyncWrapper<BoxBody>,
+    /// How to make it again, if that is possible.
+    again: Option<Make>,
+    /// What it is.
+    pub(super) content_type: Option<HeaderValue>,
     announced: Option<u64>,
     left: Option<u64>,
     over: bool,
@@ -61,6 +69,8 @@ impl Streaming {
         let announced = body.size_hint().exact();
         Self {
             inner: SyncWrapper::new(Box::pin(body.map_err(own))),
+            again: None,
+            content_type: None,
             announced,
             left: announced,
             over: false,
@@ -69,6 +79,27 @@ impl Streaming {
             write_dead: None,
             patience: None,
         }
+    }
+
+    /// A body that can be made any number of times. `None`: it could not be made.
+    pub(super) fn replayable(make: Make) -> Option<Self> {
+        let mut first = make()?;
+        first.again = Some(make);
+        Some(first)
+    }
+
+    pub(super) fn is_replayable(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// The same from its beginning.
+    pub(super) fn try_clone(&self) -> Option<Self> {
+        let mut again = Self::replayable(Arc::clone(self.again.as_ref()?))?;
+        again.content_type.clone_from(&self.content_type);
+        if let Some(length) = self.announced {
+            again.announce(length);
+        }
+        Some(again)
     }
 
     pub(crate) fn announced(&self) -> Option<u64> {

@@ -90,7 +90,7 @@ impl Call {
         Ok(request)
     }
 
-    /// Returns the same call once more, unless its body is a stream.
+    /// Returns the same call once more, if its body can be.
     pub(crate) fn try_clone(&self) -> Option<Box<Self>> {
         Some(Box::new(Self {
             location: self.location.clone(),
@@ -103,8 +103,11 @@ impl Call {
 
     /// Makes the call ready to be sent and says where to. Refuses what would break the exchange.
     pub(crate) fn complete(&mut self, base: Option<&BaseUrl>) -> Result<Target> {
-        if let Some(content_type) = self.content_type {
-            let content_type = HeaderValue::from_static(content_type);
+        let content_type = match self.content_type {
+            Some(content_type) => Some(HeaderValue::from_static(content_type)),
+            None => self.outgoing.body.content_type().cloned(),
+        };
+        if let Some(content_type) = content_type {
             let headers = &mut self.outgoing.headers;
             headers.entry(CONTENT_TYPE).or_insert(content_type);
         }

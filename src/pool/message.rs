@@ -48,7 +48,7 @@ impl Outgoing {
         }
     }
 
-    /// Returns the same request once more, unless its body is a stream.
+    /// Returns the same request once more, if its body can be.
     pub(crate) fn try_clone(&self) -> Option<Self> {
         Some(Self {
             body: self.body.try_clone()?,
@@ -62,7 +62,7 @@ impl Outgoing {
 
     /// Whether there will be a body for a second time.
     pub(super) fn has_lasting_body(&self) -> bool {
-        self.body.as_bytes().is_some()
+        self.body.is_replayable()
     }
 
     /// Whether sending it twice does no harm, and is possible: by its method (RFC 9110 §9.2.2), by
