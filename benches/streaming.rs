@@ -11,7 +11,7 @@ fn streaming(criterion: &mut Criterion) {
     let server = Server::start();
     for direction in [Direction::Down, Direction::Up] {
         let path = match direction {
-            Direction::Down => format!("/bytes/{STREAMED}"),
+            Direction::Down => format!("/ascii/{STREAMED}"),
             Direction::Up => "/upload".to_owned(),
         };
         let target = Target::new(server.address(), &path);

@@ -31,7 +31,7 @@ const WARM_UP: usize = 50;
 const SHIFTS: [usize; 4] = [0, 16, 32, 48];
 
 /// How long the text is of which `bytes` and `text` are counted, in bytes.
-pub const TEXT: usize = LINE.len() * 600;
+pub const TEXT: usize = LINE * 600;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +42,10 @@ pub enum Work {
     Full,
     /// A body of [`TEXT`] bytes.
     Bytes,
-    /// The same as text.
-    Text,
+    /// The same as text, all of it ASCII.
+    Ascii,
+    /// The same as text, of which one character in a hundred is not ASCII.
+    Utf8,
     /// [`Ours`] only: a call with a plain session.
     Session,
     /// [`Ours`] only: the same through `with_session`.
@@ -60,7 +62,8 @@ impl Work {
             Self::Plain => "plain".to_owned(),
             Self::Full => "full".to_owned(),
             Self::Bytes => "bytes".to_owned(),
-            Self::Text => "text".to_owned(),
+            Self::Ascii => "ascii".to_owned(),
+            Self::Utf8 => "utf8".to_owned(),
             Self::Session => "session".to_owned(),
             Self::WithSession => "with_session".to_owned(),
             Self::Origins(count) => format!("origins={count}"),
@@ -75,7 +78,8 @@ impl Work {
             "plain" => Self::Plain,
             "full" => Self::Full,
             "bytes" => Self::Bytes,
-            "text" => Self::Text,
+            "ascii" => Self::Ascii,
+            "utf8" => Self::Utf8,
             "session" => Self::Session,
             "with_session" => Self::WithSession,
             "origins" => Self::Origins(count),
@@ -180,14 +184,14 @@ fn requests_that_count(runtime: &Runtime, work: Requests) -> Box<dyn Any> {
 type Requests = Pin<Box<dyn Future<Output = Box<dyn Any>>>>;
 
 async fn prepare<C: Client>(work: Work, server: SocketAddr) -> Requests {
-    let text = format!("/bytes/{TEXT}");
     let (setup, path) = match work {
-        Work::Plain => (Setup::Plain, "/"),
-        Work::Full => (Setup::Full, "/"),
-        Work::Bytes | Work::Text => (Setup::Plain, &*text),
+        Work::Plain => (Setup::Plain, "/".to_owned()),
+        Work::Full => (Setup::Full, "/".to_owned()),
+        Work::Bytes | Work::Ascii => (Setup::Plain, format!("/ascii/{TEXT}")),
+        Work::Utf8 => (Setup::Plain, format!("/utf8/{TEXT}")),
         other => panic!("{} has no {other:?}", C::NAME),
     };
-    let target = Target::new(server, path);
+    let target = Target::new(server, &path);
     let mut client = C::open(setup, &target).await;
     for _ in 0..WARM_UP {
         client.text(&target).await;

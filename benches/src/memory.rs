@@ -34,7 +34,7 @@ pub fn held<C: Client>() -> Held {
     let runtime = current_thread();
     let server = Server::start();
     let together = Target::new(server.address(), &format!("/together/{CONNECTIONS}"));
-    let large = Target::new(server.address(), &format!("/bytes/{LARGE}"));
+    let large = Target::new(server.address(), &format!("/ascii/{LARGE}"));
 
     let client = runtime.block_on(C::open(Setup::Plain, &together));
     let mut clients = Vec::with_capacity(CONNECTIONS);

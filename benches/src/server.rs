@@ -25,27 +25,32 @@ use crate::runtime::{current_thread, pin_to_one_core};
 /// The body of the answer to `/`.
 pub const BODY: &[u8] = b"Hello, World!";
 
-/// What downloads are made of: text, of which one character in a hundred takes two bytes.
-pub const LINE: &str = "Twelve Boxkämpfer chase Victor across the great dyke of Sylt, and nobody who \
-    saw it will forget it soon.....\n";
+/// How many bytes a line of text has.
+pub const LINE: usize = 100;
 
 const BUFFER: usize = 256 * 1024;
 
-static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    LINE.as_bytes()
-        .iter()
-        .copied()
-        .cycle()
-        .take(BUFFER)
-        .collect()
-});
+static ASCII: LazyLock<Vec<u8>> =
+    LazyLock::new(|| lines("the quick brown fox jumps over the dog "));
+static UTF8: LazyLock<Vec<u8>> =
+    LazyLock::new(|| lines("the quick brown füchse jump over the dog "));
+
+/// A buffer of lines that begin with that.
+fn lines(start: &str) -> Vec<u8> {
+    let line = format!(
+        "{start:.<width$}\n",
+        width = LINE - 1 - (start.len() - start.chars().count())
+    );
+    line.bytes().cycle().take(BUFFER).collect()
+}
 
 /// An HTTP/1 server, until the process ends.
 ///
 /// | path | answer |
 /// |---|---|
 /// | `/` | [`BODY`] |
-/// | `/bytes/N` | `N` bytes of [`LINE`]s |
+/// | `/ascii/N` | `N` bytes in lines of ASCII |
+/// | `/utf8/N` | `N` bytes in lines with a character each that is not ASCII |
 /// | `/upload` | [`BODY`], when as many bytes have arrived as `content-length` says |
 /// | `/together/N` | [`BODY`], when `N` such requests are there |
 #[derive(Debug, Clone)]
@@ -162,9 +167,12 @@ async fn answer_all(mut stream: TcpStream, state: &State) -> io::Result<()> {
         let path = head.split(' ').nth(1).expect("a request line");
         if path == "/" {
             stream.write_all(&HELLO).await?;
-        } else if let Some(count) = path.strip_prefix("/bytes/") {
+        } else if let Some(count) = path.strip_prefix("/ascii/") {
             let count = count.parse().expect("how many bytes");
-            send_text(&mut stream, count).await?;
+            send_text(&mut stream, &ASCII, count).await?;
+        } else if let Some(count) = path.strip_prefix("/utf8/") {
+            let count = count.parse().expect("how many bytes");
+            send_text(&mut stream, &UTF8, count).await?;
         } else if let Some(count) = path.strip_prefix("/together/") {
             state.wait(count.parse().expect("how many requests")).await;
             stream.write_all(&HELLO).await?;
@@ -200,16 +208,16 @@ impl State {
     }
 }
 
-async fn send_text(stream: &mut TcpStream, count: usize) -> io::Result<()> {
+async fn send_text(stream: &mut TcpStream, text: &[u8], count: usize) -> io::Result<()> {
     let head = head(count);
     let first = count.min(BUFFER - head.len());
-    stream.write_all(&[&head, &TEXT[..first]].concat()).await?;
+    stream.write_all(&[&head, &text[..first]].concat()).await?;
     let mut at = first;
     while at < count {
-        // Goes on where the last part ended; the text repeats itself by lines.
-        let from = at % LINE.len();
+        // Goes on where the last part ended; its lines are all alike.
+        let from = at % LINE;
         let part = (count - at).min(BUFFER - from);
-        stream.write_all(&TEXT[from..from + part]).await?;
+        stream.write_all(&text[from..from + part]).await?;
         at += part;
     }
     Ok(())

@@ -133,7 +133,7 @@ pub(crate) fn streaming() -> Vec<Figure> {
 
     let server = Server::start();
     let runtime = &current_thread();
-    let from = &Target::new(server.address(), &format!("/bytes/{STREAMED}"));
+    let from = &Target::new(server.address(), &format!("/ascii/{STREAMED}"));
     let to = &Target::new(server.address(), "/upload");
     let downloads = [
         down::<Ours>(runtime, from),
