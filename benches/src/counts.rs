@@ -50,7 +50,8 @@ pub enum Work {
     Session,
     /// [`Ours`] only: the same through `with_session`.
     WithSession,
-    /// [`Ours`] only: a GET from each of so many origins in turn.
+    /// [`Ours`] only: beside connections to so many origins, GETs in turn from a hundred of them whose
+    /// connections are warm: what one pays that has idled a second does not count.
     Origins(usize),
     /// [`Ours`] only: a GET beside so many idle connections.
     Idle(usize),
@@ -259,11 +260,15 @@ async fn prepare_ours(work: Work, server: SocketAddr) -> Requests {
             let session = unlimited(server).await;
             // All of the same length.
             let urls = (0..count).map(|origin| format!("http://origin-{origin:06}.test/"));
-            let urls: Vec<_> = urls.collect();
+            let mut urls: Vec<_> = urls.collect();
             for url in &urls {
                 get(&session, url).await;
             }
-            from_each(session, urls)
+            let warm = urls.split_off(count.saturating_sub(100));
+            for url in &warm {
+                get(&session, url).await;
+            }
+            from_each(session, warm)
         }
         Work::Idle(count) => {
             let session = unlimited(server).await;

@@ -149,9 +149,9 @@ pub(crate) fn origins() -> Vec<Figure> {
     let count = |work| instructions_once(&server, work, Ours::NAME);
     let one = count(Work::Origins(1));
     let beside = [
-        ("GETs from 100 origins in turn", Work::Origins(100)),
-        ("GETs from 10,000 origins in turn", Work::Origins(10_000)),
-        ("GET beside 10,000 idle connections", Work::Idle(10_000)),
+        ("GETs, 100 origins", Work::Origins(100)),
+        ("GETs, 10,000 origins", Work::Origins(10_000)),
+        ("GETs, 10,000 idle connections", Work::Idle(10_000)),
     ];
     let figures = beside.map(|(name, work)| {
         let measured = [
