@@ -13,6 +13,7 @@ use futures::{StreamExt, stream};
 use hyper_session::{Body, ErrorKind, Method, Session, SessionBuilder, Version};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::books::{assert_books, reach};
+use support::frames::{GO_AWAY, HEADERS, PREFACE, read_frame};
 use support::http2::{Call, Http2Server, Manner, Then};
 use support::server::{Server, text};
 use support::tls::ca_pem;
@@ -744,23 +745,6 @@ fn a_connection_that_ends_before_it_is_entered_is_an_error_and_nothing_worse() {
     assert_accounts(&session.stats(), Accounts::NONE);
 }
 
-/// Reads frames up to one of that type. `false`: the client has closed before.
-async fn read_frame(connection: &mut support::raw::RawConn, of: u8) -> bool {
-    loop {
-        let head = connection.read(9).await;
-        if head.len() < 9 {
-            return false;
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        connection.read(length as usize).await;
-        if head[3] == of {
-            return true;
-        }
-    }
-}
-
-const HEADERS: u8 = 1;
-const PREFACE: usize = 24;
 const TWO_STREAMS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x02";
 const OK: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
 
@@ -837,7 +821,6 @@ async fn those_who_wait_for_a_connection_that_fails_fail_no_later_than_over_http
 
 #[tokio::test]
 async fn a_connection_says_goodbye_after_its_last_request() {
-    const GO_AWAY: u8 = 7;
     let peer = support::raw::RawPeer::start(async |connection, _| {
         connection.write(TWO_STREAMS).await;
         connection.read(PREFACE).await;

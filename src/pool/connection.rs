@@ -14,7 +14,7 @@ use super::timings::Made;
 use super::{http1, http2};
 use crate::config::{HttpConfig, Protocols};
 use crate::connect::{BoxConnection, Phases, Traffic, WriteDead};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// A connection in nobody's exchange.
 #[derive(Debug)]
@@ -137,6 +137,14 @@ impl Lane {
         match self {
             Self::Http1(connection) => connection.link.was_severed(),
             Self::Http2(stream) => stream.was_severed(),
+        }
+    }
+
+    /// What a request failed of: `error`, or what ended a shared connection for all.
+    pub(super) fn cause_of(&self, error: hyper::Error) -> BoxError {
+        match self {
+            Self::Http1(_) => error.into(),
+            Self::Http2(stream) => stream.cause_of(error),
         }
     }
 

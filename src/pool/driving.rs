@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
@@ -33,6 +33,8 @@ pub(super) struct Driving {
     /// Whether its streams have run out: those who wait must hear when the peer allows more, or says
     /// goodbye, of which only the dispatcher can tell.
     pub(super) full: AtomicBool,
+    /// Why it has ended, once that is known.
+    ended: OnceLock<Arc<hyper::Error>>,
 }
 
 impl Driving {
@@ -45,6 +47,7 @@ impl Driving {
             dispatch: OnceLock::new(),
             dispatch_task: AtomicWaker::new(),
             full: AtomicBool::new(false),
+            ended: OnceLock::new(),
         }
     }
 
@@ -58,6 +61,9 @@ impl Driving {
             return Poll::Ready(());
         };
         let polled = socket.poll(cx);
+        if polled.is_ready() {
+            self.ask_dispatch();
+        }
         if self.full.load(Ordering::SeqCst) {
             self.dispatch_task.wake();
         }
@@ -67,9 +73,41 @@ impl Driving {
     pub(super) fn poll_dispatch(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.dispatch_task.register(cx.waker());
         match self.dispatch.get() {
-            Some(dispatch) => dispatch.poll(cx).map(drop),
+            Some(dispatch) => dispatch.poll(cx).map(|ended| self.note(ended)),
             None => Poll::Ready(()),
         }
+    }
+
+    fn note(&self, ended: Option<hyper::Result<()>>) {
+        if let Some(Err(error)) = ended {
+            self.ended.get_or_init(|| Arc::new(error));
+        }
+    }
+
+    /// Why it has ended, for one of the streams that ended with it, which knows only its `own` error.
+    /// All of them are told the same.
+    pub(super) fn why(&self, own: hyper::Error) -> Arc<hyper::Error> {
+        if own.is_canceled() || own.is_user() {
+            // It was never sent, and only knows that nobody took it.
+            let known = self.ended.get().map(Arc::clone);
+            return known.unwrap_or_else(|| Arc::new(own));
+        }
+        self.ask_dispatch();
+        Arc::clone(self.ended.get_or_init(|| Arc::new(own)))
+    }
+
+    /// Has the dispatcher end after the socket, and say why: it alone is told of a goodbye that came
+    /// before the end. As the connection is over, it polls no request's body.
+    fn ask_dispatch(&self) {
+        if self.ended.get().is_some() {
+            return;
+        }
+        let mut nobody = Context::from_waker(Waker::noop());
+        let dispatch = self.dispatch.get();
+        if let Some(Poll::Ready(ended)) = dispatch.and_then(|own| own.try_poll(&mut nobody)) {
+            self.note(ended);
+        }
+        self.dispatch_task.wake();
     }
 
     pub(super) fn stream_limit(&self) -> Option<usize> {

@@ -58,10 +58,11 @@ pub(super) fn is_stale(error: &hyper::Error) -> bool {
 impl Exchange {
     /// What the caller is told.
     pub(super) fn explain(&self, failure: Failure, upload: &Sending) -> Error {
-        let (error, sent) = match failure {
+        let (error, sent, what) = match failure {
             Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
-            Failure::Unsent(_, error) | Failure::Refused(error) => (error, false),
-            Failure::Sent(error) => (error, true),
+            Failure::Unsent(_, error) => (error, false, "the connection ended before it was sent"),
+            Failure::Refused(error) => (error, false, "the peer refused to work on it"),
+            Failure::Sent(error) => (error, true, "the peer broke off before it answered"),
         };
         let explained = if self.lane().was_severed() {
             Error::closed("the session was closed before the response's head came")
@@ -73,8 +74,8 @@ impl Exchange {
             own
         } else {
             Error::new(ErrorKind::Protocol)
-                .with_message("the peer broke off before it answered")
-                .with_source(error)
+                .with_message(what)
+                .with_source(self.lane().cause_of(error))
         };
         explained.or_sent(sent)
     }

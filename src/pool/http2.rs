@@ -26,7 +26,7 @@ use super::timings::Made;
 use crate::body::Body;
 use crate::config::Http2Config;
 use crate::connect::{BoxConnection, Traffic};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// How many streams a connection may have until its peer has said how many.
 const UNSETTLED: usize = 1;
@@ -51,6 +51,10 @@ pub(super) struct Link {
     driving: Arc<Driving>,
     books: Weak<dyn Books>,
 }
+
+/// What ended a connection with all of its streams.
+#[derive(Debug)]
+pub(super) struct Ended(Arc<hyper::Error>);
 
 /// One request's stream, from before it is sent until its answer has been read or dropped.
 pub(super) struct Stream {
@@ -275,6 +279,14 @@ impl Stream {
     pub(super) fn meter(&self) -> &Meter {
         &self.seat.link.meter
     }
+
+    /// What a request failed of: `error`, or what ended its connection for all.
+    pub(super) fn cause_of(&self, error: hyper::Error) -> BoxError {
+        match cause_of(&error) {
+            Some(own) if !own.is_go_away() && !own.is_io() => error.into(),
+            _ => Ended(self.seat.link.driving.why(error)).into(),
+        }
+    }
 }
 
 impl Drop for Seat {
@@ -320,6 +332,18 @@ pub(super) fn is_reset(error: &hyper::Error) -> bool {
 
 fn cause_of(error: &hyper::Error) -> Option<&h2::Error> {
     std::error::Error::source(error)?.downcast_ref()
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the HTTP/2 connection has ended with all of its streams")
+    }
+}
+
+impl std::error::Error for Ended {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
 }
 
 impl fmt::Debug for Http2 {

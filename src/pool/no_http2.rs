@@ -17,7 +17,7 @@ use super::timings::Made;
 use crate::body::Body;
 use crate::config::Http2Config;
 use crate::connect::{BoxConnection, Traffic};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 
 #[derive(Debug)]
 pub(super) struct Http2(Infallible);
@@ -126,6 +126,10 @@ impl Stream {
     }
 
     pub(super) fn meter(&self) -> &Meter {
+        match self.0 {}
+    }
+
+    pub(super) fn cause_of(&self, _: hyper::Error) -> BoxError {
         match self.0 {}
     }
 }

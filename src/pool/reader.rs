@@ -18,7 +18,7 @@ use super::meter::End;
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
 use super::upload::Upload;
-use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
+use crate::error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 
 /// A body and the exchange that it ends. Dropping it closes a connection that it still drives, or
 /// resets its stream.
@@ -202,7 +202,7 @@ impl Reader {
             }
             _ => match self.upload.take_failure() {
                 Some(own) => own,
-                None => Error::new(kind_of(&error)).with_source(error),
+                None => Error::new(kind_of(&error)).with_source(self.source.cause_of(error)),
             },
         };
         self.source = Source::Memory;
@@ -260,6 +260,14 @@ impl Source {
     /// drop.
     pub(super) fn sever(&self) {
         self.with_own_link(Link::sever);
+    }
+
+    /// What a body failed of: `error`, or what ended a shared connection for all.
+    fn cause_of(&self, error: hyper::Error) -> BoxError {
+        match self {
+            Self::Reader(exchange) => exchange.lane().cause_of(error),
+            Self::Memory | Self::Task(_) => error.into(),
+        }
     }
 
     fn was_severed(&self) -> bool {

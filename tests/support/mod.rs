@@ -18,6 +18,8 @@ pub mod coding;
 pub mod connection;
 pub mod connectors;
 pub mod dice;
+#[cfg(feature = "http2")]
+pub mod frames;
 pub mod gate;
 pub mod host;
 #[cfg(feature = "http2")]
