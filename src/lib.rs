@@ -90,9 +90,9 @@
 //! An https origin is asked for HTTP/2 (feature `http2`) by its first connection, for which the other
 //! requests to it wait; if it speaks HTTP/2 they share it, up to as many at a time as the peer allows,
 //! else each gets a connection. What a peer says that it has not looked at (`GOAWAY`,
-//! `REFUSED_STREAM`, RFC 9113 §8.7) is sent again, five times at most, whatever its method, if its body
-//! can be. At the total limit, an HTTP/2 connection makes way for another origin when its last stream
-//! ends, and not before.
+//! `REFUSED_STREAM`, RFC 9113 §8.7), or what was not sent before its connection ended, is sent again,
+//! five times at most, whatever its method, if its body can be. At the total limit, an HTTP/2 connection
+//! makes way for another origin when its last stream ends, and not before.
 //!
 //! # Redirects
 //!

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use hyper_session::{Body, ErrorKind, Method, Session, SessionBuilder, Version};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::books::{assert_books, reach};
-use support::frames::{GO_AWAY, HEADERS, PREFACE, read_frame};
+use support::frames::{GO_AWAY, HEADERS, OK, PREFACE, read_frame};
 use support::http2::{Call, Http2Server, Manner, Then};
 use support::server::{Server, text};
 use support::tls::ca_pem;
@@ -746,7 +746,6 @@ fn a_connection_that_ends_before_it_is_entered_is_an_error_and_nothing_worse() {
 }
 
 const TWO_STREAMS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x02";
-const OK: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
 
 #[tokio::test]
 async fn a_goodbye_is_heard_by_those_who_wait_for_a_stream() {

@@ -5,12 +5,19 @@
 mod support;
 
 use std::error::Error as StdError;
+use std::future::pending;
 use std::time::Duration;
 
-use futures::future::join_all;
-use hyper_session::{Error, ErrorKind, Session, SessionBuilder};
-use support::frames::{DATA, GO_AWAY, PREFACE, SETTINGS, goodbye, head, read_frame};
+use futures::future::{Either, join, join_all, select};
+use futures::poll;
+use hyper_session::{Body, BoxConnection, Error, ErrorKind, Response, Session, SessionBuilder};
+use support::frames::{DATA, GO_AWAY, HEADERS, OK, PREFACE, SETTINGS, goodbye, head, read_frame};
 use support::raw::{RawConn, RawPeer};
+use support::tally::PATIENCE;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 const ENHANCE_YOUR_CALM: u8 = 0xb;
 
@@ -45,7 +52,7 @@ fn chain(error: &Error) -> Vec<String> {
 async fn failures(session: &Session, peer: &RawPeer) -> Vec<Error> {
     let post = |path| session.post(peer.url(path)).body("x").send();
     let sending = (0..3).map(|_| async { post("/").await?.text().await });
-    let failed = tokio::time::timeout(Duration::from_secs(10), join_all(sending));
+    let failed = timeout(PATIENCE, join_all(sending));
     let failed = failed.await.expect("no hang").into_iter();
     let failed: Vec<_> = failed.map(Result::unwrap_err).collect();
     let kinds: Vec<_> = failed.iter().map(Error::kind).collect();
@@ -115,4 +122,87 @@ async fn a_peer_that_breaks_the_protocol_is_named_by_all() {
     let session = builder().open().await.unwrap();
     let failed = failures(&session, &peer).await;
     assert_shared(&failed, "unspecific protocol error");
+}
+
+/// A connector of one in-memory connection after the other; its peers' ends come out at the side.
+fn pipes() -> (
+    impl hyper_session::Connector,
+    UnboundedReceiver<DuplexStream>,
+) {
+    let (ends, accepted) = unbounded_channel();
+    let connector = tower::service_fn(move |_: hyper_session::Uri| {
+        let (own, end) = tokio::io::duplex(64 * 1024);
+        ends.send(end).unwrap();
+        async { Ok::<_, std::io::Error>(BoxConnection::from_io(own)) }
+    });
+    (connector, accepted)
+}
+
+/// Reads a frame and gives its type.
+async fn next_frame(end: &mut DuplexStream) -> u8 {
+    let mut head = [0; 9];
+    end.read_exact(&mut head).await.unwrap();
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    end.read_exact(&mut payload).await.unwrap();
+    head[3]
+}
+
+/// Takes the preface, and answers the first request.
+async fn answer(end: &mut DuplexStream) {
+    end.write_all(SETTINGS).await.unwrap();
+    end.read_exact(&mut [0; PREFACE]).await.unwrap();
+    while next_frame(end).await != HEADERS {}
+    end.write_all(OK).await.unwrap();
+}
+
+/// Has the next connection answer.
+async fn answered_by_next(
+    sending: impl Future<Output = Result<Response, Error>> + Unpin,
+    accepted: &mut UnboundedReceiver<DuplexStream>,
+) -> Result<Response, Error> {
+    let serving = async {
+        let mut end = accepted.recv().await.unwrap();
+        answer(&mut end).await;
+        pending::<()>().await;
+    };
+    let answered = timeout(PATIENCE, select(sending, Box::pin(serving)));
+    match answered.await.expect("no hang") {
+        Either::Left((answered, _)) => answered,
+        Either::Right(_) => unreachable!("it goes on for ever"),
+    }
+}
+
+/// Ends an idle connection in the very moment in which a request is given to it.
+async fn ended_under(body: Body) -> Result<Response, Error> {
+    let (connector, mut accepted) = pipes();
+    let session = builder().connector(connector).open().await.unwrap();
+    let mut first = Box::pin(session.get("http://host/").send());
+    assert!(poll!(&mut first).is_pending());
+    let mut end = accepted.recv().await.unwrap();
+    let (first, ()) = join(first, answer(&mut end)).await;
+    assert_eq!(first.unwrap().status(), 200);
+    for _ in 0..20 {
+        yield_now().await;
+    }
+    assert_eq!(session.stats().idle, 1);
+
+    let mut second = Box::pin(session.post("http://host/").body(body).send());
+    assert!(poll!(&mut second).is_pending());
+    assert_eq!(session.stats().requests, 2);
+    end.shutdown().await.unwrap();
+    answered_by_next(second, &mut accepted).await
+}
+
+#[tokio::test]
+async fn a_request_that_was_given_to_a_connection_at_its_end_goes_to_the_next() {
+    let answer = ended_under(Body::from("once")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_given_to_a_connection_at_its_end_was_not_sent() {
+    let parts = futures::stream::iter([Ok::<_, std::io::Error>("part")]);
+    let error = ended_under(Body::wrap_stream(parts)).await.unwrap_err();
+    assert!(!error.was_sent() && error.is_retryable(), "{error:?}");
 }

@@ -103,7 +103,7 @@ impl Pool {
                     draft.unsent = Some(unsent);
                     false
                 }
-                // The server says that it has not looked at it: safe for any method as well.
+                // The server has not looked at it: safe for any method as well.
                 Failure::Refused(_) if draft.again && refusals < REFUSALS => {
                     refusals += 1;
                     false
@@ -182,7 +182,8 @@ impl Exchange {
                     upload,
                 };
                 let answered = waiting.until_head(answer, now, |_| true).await;
-                answered.expect("a stream's connection is driven by others")
+                let answered = answered.expect("a stream's connection is driven by others");
+                answered.map_err(|failure| failure.or_refused(stream.is_unsent()))
             }
         }
     }

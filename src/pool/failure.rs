@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, TimeoutPhase};
 pub(super) enum Failure {
     /// Not a byte of it was sent; here it is again.
     Unsent(Box<Request<Body>>, hyper::Error),
-    /// The server says that it has not begun to work on it (RFC 9113 §8.7).
+    /// The server says that it has not begun to work on it (RFC 9113 §8.7), or cannot have: not a byte
+    /// of it was sent, and it is gone.
     Refused(hyper::Error),
     /// Some of it may have been.
     Sent(hyper::Error),
@@ -32,6 +33,15 @@ impl Failure {
         }
     }
 
+    /// The same for a request on a connection that has sent nothing since, if it can send no more: of
+    /// one that hyper has let go, h2 may still send the head.
+    pub(super) fn or_refused(self, is_unsent: bool) -> Self {
+        match self {
+            Self::Sent(error) if is_unsent && !error.is_user() => Self::Refused(error),
+            other => other,
+        }
+    }
+
     /// What it says of the end of a connection that is the exchange's own.
     pub(super) fn end(&self) -> End {
         match self {
@@ -44,7 +54,7 @@ impl Failure {
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Unsent(..) => true,
-            Self::Refused(error) | Self::Sent(error) => !is_reset(error) && !error.is_user(),
+            Self::Refused(error) | Self::Sent(error) => !is_reset(error),
             Self::TimedOut(_) => false,
         }
     }
@@ -61,7 +71,7 @@ impl Exchange {
         let (error, sent, what) = match failure {
             Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
             Failure::Unsent(_, error) => (error, false, "the connection ended before it was sent"),
-            Failure::Refused(error) => (error, false, "the peer refused to work on it"),
+            Failure::Refused(error) => (error, false, "the peer did not begin to work on it"),
             Failure::Sent(error) => (error, true, "the peer broke off before it answered"),
         };
         let explained = if self.lane().was_severed() {

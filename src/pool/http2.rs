@@ -65,6 +65,8 @@ pub(super) struct Stream {
     seat: Seat,
     line: Line,
     pooled: bool,
+    /// What the connection had sent before the request was given to it, in bytes.
+    sent_before: Option<u64>,
 }
 
 /// A place among the streams of a connection in the books. Dropping it gives it back.
@@ -121,6 +123,7 @@ impl Http2 {
             },
             line,
             pooled,
+            sent_before: None,
         }
     }
 
@@ -248,10 +251,22 @@ impl Stream {
         &mut self,
         message: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        self.seat.link.meter.sent();
+        let meter = &self.seat.link.meter;
+        meter.sent();
+        self.sent_before = meter.bytes_sent();
         let sender = self.sender.take();
         let mut sender = sender.expect("a stream carries one request");
         sender.try_send_request(message)
+    }
+
+    /// Whether the connection has sent nothing since the request was given to it, and so did not send
+    /// it before its end. hyper hands back only what it has not taken.
+    ///
+    /// Of a goodbye, which may leave other streams, each hears whether it was refused; only the last
+    /// that the peer's limit allowed does not, as hyper keeps it back until its head is written. In
+    /// that moment it counts as sent: h2 may still send it.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.sent_before.is_some() && self.sent_before == self.meter().bytes_sent()
     }
 
     pub(super) fn line(&self) -> &Line {

@@ -156,6 +156,11 @@ impl Meter {
         traffic.map_or(0, |traffic| traffic.received())
     }
 
+    /// Bytes sent, if the connector counts them.
+    pub(super) fn bytes_sent(&self) -> Option<u64> {
+        self.traffic.as_ref().map(|traffic| traffic.sent())
+    }
+
     /// What is not in the tallies yet.
     pub(super) fn counts(&self) -> Counts {
         Counts {

@@ -105,6 +105,10 @@ impl Stream {
         match self.0 {}
     }
 
+    pub(super) fn is_unsent(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn line(&self) -> &Line {
         match self.0 {}
     }

@@ -27,6 +27,9 @@ pub async fn read_frame(connection: &mut RawConn, of: u8) -> bool {
     }
 }
 
+/// The answer to the first request of a connection: 200, and no body.
+pub const OK: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+
 /// The head of an answer, 200, that has a body to come.
 pub fn head(stream: u8) -> Vec<u8> {
     vec![0, 0, 1, HEADERS, 4, 0, 0, 0, stream, 0x88]
