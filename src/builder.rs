@@ -227,6 +227,9 @@ impl<C: Connector> SessionBuilder<C> {
 
     /// Limits the wait in the queue for a connection at the pool's limit. `None`: no limit.
     /// Default: 300 s.
+    ///
+    /// While a connection is being made for the request, alone or for all who wait, its time in the
+    /// queue stands still: that is limited by [`connect_timeout`](Self::connect_timeout).
     pub fn pool_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.pool.pool_timeout = timeout.into();
         self

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{join_all, pending};
 use futures::{StreamExt, stream};
-use hyper_session::{Body, ErrorKind, Method, Session, SessionBuilder, Version};
+use hyper_session::{Body, ErrorKind, Method, Session, SessionBuilder, TimeoutPhase, Version};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::books::{assert_books, reach};
 use support::frames::{GO_AWAY, HEADERS, OK, PREFACE, read_frame};
@@ -986,4 +986,66 @@ async fn a_burst_of_a_thousand_tasks_shares_one_connection() {
     }
     assert_eq!((server.accepted(), server.requests()), (1, 10_000));
     assert_books(&session, IDLE, 1, 9_999);
+}
+
+/// A session over https whose connections are made when the gate lets them, and what they answer when
+/// the other does.
+async fn gated_connects(
+    limit: usize,
+    made: &support::gate::Gate,
+    answers: &support::gate::Gate,
+) -> Session {
+    use support::connectors::{Fate, Fated, Memory};
+    let (made, answers) = (made.clone(), answers.clone());
+    let memory = Memory::serving(move |_| {
+        let gate = answers.clone();
+        async move {
+            gate.pass().await;
+            text("ok")
+        }
+    });
+    let connector = Fated::new(memory, move |_| Fate::Behind(made.clone()));
+    let session = Session::builder().connector(connector);
+    let session = session.pool_max_connections(limit);
+    let session = session.pool_timeout(Duration::from_millis(100));
+    session.open().await.expect("valid settings")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_that_is_awaited_in_common_is_no_time_in_the_queue() {
+    let (made, answers) = Default::default();
+    let session = gated_connects(5, &made, &answers).await;
+    answers.open_for_good();
+    let sending = join_all((0..5).map(|_| get(&session, "https://host/".to_owned())));
+    let connecting = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        made.open_for_good();
+    };
+    let (answered, ()) = futures::join!(sending, connecting);
+    assert!(answered.iter().all(Result::is_ok), "{answered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_for_whom_a_common_connect_was_not_enough_queue_from_its_end() {
+    let (made, answers) = Default::default();
+    let session = gated_connects(1, &made, &answers).await;
+    let mut sending = Box::pin(join_all(
+        (0..3).map(|_| get(&session, "https://host/".to_owned())),
+    ));
+    let second = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    let connecting = async {
+        second(5).await;
+        made.open_for_good();
+        answers.wait_reached(1).await;
+        // Less than they may queue.
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        assert_eq!(session.stats().waiting, 2);
+        second(1).await;
+        assert_eq!(session.stats().waiting, 0);
+        answers.open_for_good();
+    };
+    let (answered, ()) = futures::join!(&mut sending, connecting);
+    let failed = answered.iter().filter_map(|answer| answer.as_ref().err());
+    let kinds: Vec<_> = failed.map(hyper_session::Error::kind).collect();
+    assert_eq!(kinds, [ErrorKind::Timeout(TimeoutPhase::Pool); 2]);
 }

@@ -21,7 +21,6 @@ pub(super) struct Attempt {
     task: AtomicWaker,
     /// Whether it goes on for whoever comes next, as its requester has got another connection.
     adopted: AtomicBool,
-    over: AtomicBool,
     pub(super) timer: Arc<Timer>,
 }
 
@@ -43,7 +42,6 @@ impl Attempt {
             requester: AtomicWaker::new(),
             task: AtomicWaker::new(),
             adopted: AtomicBool::new(false),
-            over: AtomicBool::new(false),
             timer,
         }
     }
@@ -57,11 +55,6 @@ impl Attempt {
     /// Takes it over from its requester. `false`: somebody has.
     pub(super) fn adopt(&self) -> bool {
         !self.adopted.swap(true, Ordering::SeqCst)
-    }
-
-    /// Whether the task that went on with it has ended.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
     }
 
     /// Closes what has been opened so far and tells the requester.
@@ -126,7 +119,6 @@ impl Drop for OwnedAttempt {
 
 impl Drop for Adopted {
     fn drop(&mut self) {
-        self.0.over.store(true, Ordering::SeqCst);
         self.0.connecting.close();
     }
 }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use futures::Future;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -112,6 +113,8 @@ struct Ticket<'a> {
     attempt: Option<(usize, OwnedAttempt)>,
     /// The one that others wait for as well.
     made_by_task: Option<Arc<Attempt>>,
+    /// Whether a connection for all who wait was being made when it last looked.
+    is_awaiting_one: bool,
 }
 
 /// What a request gets at the counter.
@@ -123,8 +126,7 @@ enum Drawn<'a> {
 
 impl<'a> Ticket<'a> {
     async fn wait(mut self) -> Result<Lane> {
-        let limit = self.pool.config.pool_timeout;
-        let queue_limit = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mut queueing = Queueing::new(self.pool.config.pool_timeout);
         let deadline = self.wants.deadline.map(|at| self.pool.clock.instant(at));
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
@@ -132,8 +134,8 @@ impl<'a> Ticket<'a> {
                 return Poll::Ready(served);
             }
             // Making a connection has its own limit; only queueing for one counts here.
-            let queueing = queue_limit.filter(|_| !self.is_connecting());
-            let first = match (queueing, deadline) {
+            let is_connecting = self.attempt.is_some() || self.is_awaiting_one;
+            let first = match (queueing.until(is_connecting), deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
@@ -167,6 +169,7 @@ impl<'a> Ticket<'a> {
                         number,
                         attempt: None,
                         made_by_task: None,
+                        is_awaiting_one: false,
                     })
                 },
                 Drawn::Found,
@@ -225,24 +228,21 @@ impl<'a> Ticket<'a> {
         ))
     }
 
-    /// Whether a connection is being made for it, which has a time limit of its own.
-    fn is_connecting(&self) -> bool {
-        let made_by_task = self.made_by_task.as_ref();
-        self.attempt.is_some() || made_by_task.is_some_and(|attempt| !attempt.is_over())
-    }
-
-    fn fetch(&self, cx: &Context<'_>) -> Option<Grant> {
-        let mut state = self.pool.lock();
+    fn fetch(&mut self, cx: &Context<'_>) -> Option<Grant> {
+        let mut guard = self.pool.lock();
+        let state = &mut *guard;
         let waiter = state
             .waiters
             .get_mut(&self.number)
             .expect("a ticket's waiter stays until the ticket is dropped");
+        let origin = &state.origins[waiter.origin];
+        self.is_awaiting_one = origin.is_making_one(waiter.runtime);
         let grant = waiter.grant.take();
         // With a permit as well: while it connects, a connection may come back.
         let is_known = |waker: &Waker| waker.will_wake(cx.waker());
         let known = waiter.waker.as_ref().is_some_and(is_known);
         let old = (!known).then(|| waiter.waker.replace(cx.waker().clone()));
-        drop(state);
+        drop(guard);
         drop(old);
         grant
     }
@@ -284,6 +284,33 @@ impl Drop for Ticket<'_> {
         if let Some(Grant::Lane(Lane::Http1(connection))) = waiter.and_then(|waiter| waiter.grant) {
             self.pool.check_in(connection, self.pool.clock.now());
         }
+    }
+}
+
+/// How long a request may still queue. That stands still while a connection is made for it.
+struct Queueing {
+    until: Option<Instant>,
+    /// Since when it stands still.
+    halted: Option<Instant>,
+}
+
+impl Queueing {
+    fn new(limit: Option<Duration>) -> Self {
+        Self {
+            until: limit.and_then(|limit| Instant::now().checked_add(limit)),
+            halted: None,
+        }
+    }
+
+    fn until(&mut self, is_connecting: bool) -> Option<Instant> {
+        if is_connecting {
+            self.halted.get_or_insert_with(Instant::now);
+            return None;
+        }
+        if let Some(since) = self.halted.take() {
+            self.until = self.until.and_then(|at| at.checked_add(since.elapsed()));
+        }
+        self.until
     }
 }
 

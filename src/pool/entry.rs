@@ -44,6 +44,8 @@ pub(super) struct Side {
     pub(super) empty_handed: usize,
     /// Connections in the making. Each will serve one of them, whoever began it.
     pub(super) attempts: usize,
+    /// Of those, how many have begun: a request that is not polled begins nothing.
+    pub(super) begun: usize,
     /// Connections that take new streams.
     pub(super) shared: usize,
 }
@@ -148,6 +150,7 @@ impl Origin {
                 waiting: 0,
                 empty_handed: 0,
                 attempts: 0,
+                begun: 0,
                 shared: 0,
             });
             self.sides.len() - 1
@@ -162,6 +165,12 @@ impl Origin {
     /// The numbers of a runtime, if it has any part in this.
     pub(super) fn side(&self, runtime: runtime::Id) -> Option<&Side> {
         self.sides.iter().find(|side| side.runtime == runtime)
+    }
+
+    /// Whether a connection is being made that requests of this runtime are to share.
+    pub(super) fn is_making_one(&self, runtime: runtime::Id) -> bool {
+        let side = self.side(runtime);
+        self.protocol != Protocol::Http1 && side.is_some_and(|side| side.begun > 0)
     }
 
     /// Whether a connection more would serve a request of this runtime that no other will: not while

@@ -179,15 +179,20 @@ impl State {
         let dead = self.take_dead(id);
         let entry = self.entries.remove(id);
         self.origins[entry.origin].live -= 1;
+        let mut wakers = Vec::new();
         if let Some(meter) = entry.meter() {
             meter.hand_in();
             self.open -= 1;
         } else {
             let origin = &mut self.origins[entry.origin];
-            origin.with_side(entry.runtime, |side| side.attempts -= 1);
+            let has_begun = matches!(entry.kind, EntryKind::Connecting(_));
+            origin.with_side(entry.runtime, |side| {
+                side.attempts -= 1;
+                side.begun -= usize::from(has_begun);
+            });
+            wakers.extend(self.end_of_making(entry.origin, entry.runtime));
         }
         self.leave_origin(entry.origin);
-        let mut wakers = Vec::new();
         self.pass_on(books, &mut wakers);
         Released {
             wakers,

@@ -68,7 +68,7 @@ impl Pool {
         let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, timer)));
         let severed = {
             let mut state = self.lock();
-            state.turn(id, EntryKind::Connecting(Arc::clone(&attempt.0)));
+            state.begun(id, &attempt);
             state.severed
         };
         // From here on it is found by whoever severs; until here it was not.

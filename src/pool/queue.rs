@@ -212,6 +212,21 @@ impl State {
         wakers
     }
 
+    /// Those in the queue who may be waiting for a connection that was to be shared, when none is being
+    /// made any more: from now on they queue.
+    pub(super) fn end_of_making(
+        &mut self,
+        origin: usize,
+        runtime: runtime::Id,
+    ) -> impl Iterator<Item = Waker> {
+        let own = &self.origins[origin];
+        let is_over = own.protocol != Protocol::Http1 && !own.is_making_one(runtime);
+        let waiters = self.waiters.values_mut().filter(move |_| is_over);
+        waiters
+            .filter(move |waiter| waiter.origin == origin && waiter.runtime == runtime)
+            .filter_map(|waiter| waiter.waker.take())
+    }
+
     /// Notes that nobody needs to wait for another's connection to this origin any more: it turned
     /// out not to be shared, or could not be made.
     pub(super) fn each_for_itself(
@@ -222,6 +237,11 @@ impl State {
     ) {
         let protocol = &mut self.origins[origin].protocol;
         if std::mem::replace(protocol, Protocol::Http1) != Protocol::Http1 {
+            let waiters = self.waiters.values_mut();
+            let own = waiters.filter(|waiter| waiter.origin == origin);
+            aftermath
+                .wakers
+                .extend(own.filter_map(|waiter| waiter.waker.take()));
             aftermath.wakers.extend(self.pass_on_all(books));
             aftermath.leaving.extend(self.make_room(origin, usize::MAX));
         }

@@ -171,12 +171,24 @@ impl State {
         std::mem::replace(&mut self.entries[id].kind, kind)
     }
 
+    /// Enters the making of a connection.
+    pub(super) fn begun(&mut self, id: usize, attempt: &Arc<Attempt>) {
+        let Entry {
+            origin, runtime, ..
+        } = self.entries[id];
+        self.origins[origin].with_side(runtime, |side| side.begun += 1);
+        self.turn(id, EntryKind::Connecting(Arc::clone(attempt)));
+    }
+
     /// Enters a connection that has been made.
     pub(super) fn opened(&mut self, id: usize, kind: EntryKind) -> EntryKind {
         let entry = &mut self.entries[id];
         entry.background = false;
         let origin = &mut self.origins[entry.origin];
-        origin.with_side(entry.runtime, |side| side.attempts -= 1);
+        origin.with_side(entry.runtime, |side| {
+            side.attempts -= 1;
+            side.begun -= 1;
+        });
         self.open += 1;
         let before = self.turn(id, kind);
         if let Some(meter) = self.entries[id].meter() {

@@ -69,6 +69,7 @@ impl State {
         own.shared.push(id);
         own.with_side(runtime, |side| side.shared += 1);
         self.idle += 1;
+        aftermath.wakers.extend(self.end_of_making(origin, runtime));
         let stream = of.and_then(|ticket| {
             self.note_served(ticket);
             self.begin_stream(id, false)
