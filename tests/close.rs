@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use hyper_session::{
 };
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::api::Api;
-use support::connectors::{Fate, Fated};
+use support::connectors::{Fate, Fated, Memory};
 use support::gate::Gate;
 use support::outcome::{assert_waits, drive_until, expect_closed, expect_kind};
 use tokio::time;
@@ -783,4 +784,15 @@ async fn the_report_counts_the_calls_that_ran_when_the_deadline_came() -> Result
         assert!(error.is_closed(), "{error:?}");
     }
     Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_goes_by_one_clock() {
+    let network = Memory::serving(async |_| pending().await);
+    let session = Session::builder().connector(network).open().await.unwrap();
+    let mut sending = Box::pin(session.get("http://host/").send());
+    assert!(poll!(&mut sending).is_pending());
+    let limit = Duration::from_secs(30);
+    let report = session.close_within(limit).await;
+    assert!(report.took >= limit, "{report:?}");
 }
