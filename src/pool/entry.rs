@@ -69,6 +69,9 @@ pub(super) struct Idle {
     pub(super) until: u64,
     /// Whether the timer has polled it since it was laid to rest.
     pub(super) settled: bool,
+    /// Whether the timer is polling it: not to be used until it has, or the timer would poll what a
+    /// request gives it, the request's body too.
+    pub(super) claimed: bool,
 }
 
 /// A live connection, or one being made.

@@ -37,7 +37,7 @@ impl Pool {
     }
 
     /// Does what is due, and says when to look again. `None`: there is nothing to watch.
-    fn look_around(&self, timer: &Arc<Timer>) -> Option<u64> {
+    fn look_around(self: &Arc<Self>, timer: &Arc<Timer>) -> Option<u64> {
         let now = self.clock.now();
         let mut due = Due::default();
         {
@@ -51,6 +51,10 @@ impl Pool {
         for link in due.noticed {
             // One that has ended leaves the idle ones with its permit.
             closed |= !link.drive_at_rest();
+            let offer = self.lock().unclaim(&link);
+            if let Some(offer) = offer {
+                self.offered(offer, timer, now);
+            }
         }
         // There may be nothing left to watch.
         if closed { Some(now) } else { due.next }
@@ -114,6 +118,7 @@ impl Due {
                 let settles = !entry.settled && entry.since + LOOK <= now;
                 entry.settled |= settles;
                 if link.line.signal.take_notice() || settles {
+                    entry.claimed = true;
                     self.noticed.push(Arc::clone(link));
                 }
                 false

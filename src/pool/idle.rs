@@ -8,7 +8,7 @@ use tokio::runtime;
 
 use super::connection::{Connection, Lane};
 use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle};
-use super::http1::Http1;
+use super::http1::{Http1, Link};
 use super::meter::End;
 use super::permit::Books;
 use super::queue::Next;
@@ -56,7 +56,8 @@ impl State {
         expired: &mut Vec<Connection>,
     ) -> Option<Idle> {
         let idle = &mut self.origins[origin].idle;
-        let fits = |entry: &Idle| entry.connection.link.line.timer.id() == runtime;
+        let fits =
+            |entry: &Idle| !entry.claimed && entry.connection.link.line.timer.id() == runtime;
         loop {
             let newest = match idle.last() {
                 Some(last) if fits(last) => idle.len() - 1,
@@ -94,32 +95,59 @@ impl State {
             let why = connection.age.why(now);
             return Offer::Refused(connection.because(why));
         };
-        match self.next_for(origin, true, |waiter| waiter.takes(origin, runtime, is_new)) {
-            Some(Next::Serve(ticket)) => {
-                let mut aftermath = Aftermath::default();
-                let grant = Grant::Lane(Lane::Http1(connection));
-                self.serve(ticket, grant, &mut aftermath);
-                return Offer::Taken(aftermath);
-            }
-            Some(Next::MakeWay) => return Offer::Refused(connection.because(End::Evicted)),
-            None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
-                return Offer::Refused(connection.because(End::Evicted));
-            }
-            None => {}
-        }
-        if self.gate != Gate::Open {
-            return Offer::Refused(connection.because(End::Closed));
-        }
-        let mut connection = connection;
-        connection.pooled = true;
-        self.origins[origin].idle.push(Idle {
+        self.lay(Idle {
             connection,
             since: now,
             until,
             settled: false,
-        });
+            claimed: false,
+        })
+    }
+
+    /// Gives a connection to the first waiter that it can serve, by itself or by its place; else lays
+    /// it to rest.
+    fn lay(&mut self, mut idle: Idle) -> Offer {
+        let link = &idle.connection.link;
+        let (origin, runtime) = (link.origin, link.line.timer.id());
+        let is_new = !link.meter.has_served();
+        match self.next_for(origin, true, |waiter| waiter.takes(origin, runtime, is_new)) {
+            Some(Next::Serve(ticket)) => {
+                let mut aftermath = Aftermath::default();
+                let grant = Grant::Lane(Lane::Http1(idle.connection));
+                self.serve(ticket, grant, &mut aftermath);
+                return Offer::Taken(aftermath);
+            }
+            Some(Next::MakeWay) => return Offer::Refused(idle.connection.because(End::Evicted)),
+            None if self.origins[origin].idle.len() >= self.limits.idle_per_origin => {
+                return Offer::Refused(idle.connection.because(End::Evicted));
+            }
+            None => {}
+        }
+        if self.gate != Gate::Open {
+            return Offer::Refused(idle.connection.because(End::Closed));
+        }
+        let (since, until) = (idle.since, idle.until);
+        idle.connection.pooled = true;
+        let others = &mut self.origins[origin].idle;
+        // Oldest first.
+        let younger = others.iter().rev().take_while(|other| other.since > since);
+        let place = others.len() - younger.count();
+        others.insert(place, idle);
         self.idle += 1;
         Offer::Idling { until }
+    }
+
+    /// Lets an idle connection be used again that the timer has polled, if it is still there: first by
+    /// those who have come meanwhile.
+    pub(super) fn unclaim(&mut self, link: &Arc<Link>) -> Option<Offer> {
+        let idle = &mut self.origins.get_mut(link.origin)?.idle;
+        let place = idle
+            .iter()
+            .position(|idle| Arc::ptr_eq(&idle.connection.link, link))?;
+        let mut idle = idle.remove(place);
+        self.idle -= 1;
+        idle.claimed = false;
+        Some(self.lay(idle))
     }
 
     /// Idle connections that make room for those in the queue for `origin`, `most` at the most, who
@@ -145,7 +173,9 @@ impl State {
         let waiter = self.waiters.get(&ticket)?;
         let alone = self.origins.iter().flat_map(|(id, origin)| {
             let idle = origin.idle.iter().enumerate();
-            idle.map(move |(place, idle)| {
+            // One that the timer polls is offered to those who wait right after.
+            let free = idle.filter(|(_, idle)| !idle.claimed);
+            free.map(move |(place, idle)| {
                 let link = &idle.connection.link;
                 let runtime = link.line.timer.id();
                 let streamed = link.meter.received() / STREAMED;
