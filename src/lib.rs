@@ -92,7 +92,8 @@
 //! else each gets a connection. What a peer says that it has not looked at (`GOAWAY`,
 //! `REFUSED_STREAM`, RFC 9113 §8.7), or what was not sent before its connection ended, is sent again,
 //! five times at most, whatever its method, if its body can be. At the total limit, an HTTP/2 connection
-//! makes way for another origin when its last stream ends, and not before.
+//! takes no new streams while a request to another origin waits for its place, and makes way when its
+//! last stream ends.
 //!
 //! # Redirects
 //!

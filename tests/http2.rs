@@ -543,6 +543,39 @@ async fn an_idle_connection_makes_way_for_another_origin() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_streams_overlap_without_end_makes_way_for_another_origin() {
+    let arrived = Arc::new(tokio::sync::Notify::new());
+    // Each is answered when the next is there, or does not come.
+    let one = Http2Server::start(Manner::default(), async move |call| {
+        arrived.notify_one();
+        tokio::task::yield_now().await;
+        let next = arrived.notified();
+        let _ = tokio::time::timeout(Duration::from_millis(50), next).await;
+        call.text("one")
+    });
+    let other = Http2Server::start(Manner::default(), echo);
+    let session = builder().pool_max_connections(1).open().await.unwrap();
+    let overlapping = |_| {
+        let (session, url) = (session.clone(), one.url("/"));
+        tokio::spawn(async move {
+            loop {
+                assert_eq!(get(&session, url.clone()).await.unwrap(), "one");
+            }
+        })
+    };
+    let running: Vec<_> = (0..3).map(overlapping).collect();
+    for round in 1..=3 {
+        one.wait_requests(round * 10).await;
+        soon(get(&session, other.url("/"))).await.unwrap();
+        assert_eq!(other.accepted(), round);
+    }
+    assert!(running.iter().all(|task| !task.is_finished()));
+    running.iter().for_each(tokio::task::JoinHandle::abort);
+    let stats = session.stats();
+    assert!(stats.closed_by.evicted >= 5, "{stats:?}");
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_connection_that_could_not_be_made() {
     let gone = Http2Server::start(Manner::default(), echo);
     let url = gone.url("/");

@@ -220,6 +220,11 @@ impl Entry {
         }
     }
 
+    /// Whether an HTTP/2 connection takes no new streams.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        matches!(&self.kind, EntryKind::Shared(shared) if shared.connection.is_none())
+    }
+
     /// Whether an HTTP/2 connection is saying goodbye.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(&self.kind, EntryKind::Shared(shared)

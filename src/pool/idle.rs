@@ -7,7 +7,7 @@ use std::task::Waker;
 use tokio::runtime;
 
 use super::connection::{Connection, Lane};
-use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle};
+use super::entry::{Aftermath, Entry, EntryKind, Grant, Idle, Waiter};
 use super::http1::{Http1, Link};
 use super::meter::End;
 use super::permit::Books;
@@ -110,7 +110,8 @@ impl State {
         let link = &idle.connection.link;
         let (origin, runtime) = (link.origin, link.line.timer.id());
         let is_new = !link.meter.has_served();
-        match self.next_for(origin, true, |waiter| waiter.takes(origin, runtime, is_new)) {
+        let takes = |waiter: &Waiter| waiter.takes(origin, runtime, is_new);
+        match self.next_for(origin, |_| true, takes) {
             Some(Next::Serve(ticket)) => {
                 let mut aftermath = Aftermath::default();
                 let grant = Grant::Lane(Lane::Http1(idle.connection));

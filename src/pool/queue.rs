@@ -167,19 +167,49 @@ impl State {
     }
 
     /// Who is the first in the queue that a connection of an origin serves: by itself, to one that
-    /// `takes` it, or by its place, if it may go.
+    /// `takes` it, or by its place, if it goes for that one.
     pub(super) fn next_for(
         &self,
         origin: usize,
-        may_go: bool,
+        mut goes_for: impl FnMut(&Waiter) -> bool,
         takes: impl Fn(&Waiter) -> bool,
     ) -> Option<Next> {
         self.waiters.iter().find_map(|(&ticket, waiter)| {
             if takes(waiter) {
                 return Some(Next::Serve(ticket));
             }
-            (may_go && self.is_helped_by(waiter, origin)).then_some(Next::MakeWay)
+            (self.is_helped_by(waiter, origin) && goes_for(waiter)).then_some(Next::MakeWay)
         })
+    }
+
+    /// For whom in the queue a connection with streams takes no new ones, so that its place comes:
+    /// those of other origins and runtimes who are not served by the ones that are leaving already.
+    pub(super) fn drains_for(
+        &self,
+        origin: usize,
+        runtime: runtime::Id,
+    ) -> impl FnMut(&Waiter) -> bool + use<> {
+        let entries = self.entries.iter();
+        let mut leaving = entries.filter(|(_, entry)| entry.is_withdrawn()).count();
+        move |waiter| {
+            if (waiter.origin, waiter.runtime) == (origin, runtime) {
+                return false;
+            }
+            let is_served = leaving > 0;
+            leaving -= usize::from(is_served);
+            !is_served
+        }
+    }
+
+    /// Whether one in the queue comes before a request that wants a stream now, as it waits for the
+    /// place of the connection.
+    pub(super) fn must_drain(&self, origin: usize, runtime: runtime::Id) -> bool {
+        if self.waiters.is_empty() {
+            return false;
+        }
+        let goes_for = self.drains_for(origin, runtime);
+        let next = self.next_for(origin, goes_for, |_| false);
+        next.is_some()
     }
 
     /// Lets one in the queue wait for a permit again, if what it had one for went to another.

@@ -27,16 +27,19 @@ impl State {
         let mut place = 0;
         while let Some(&id) = self.origins[origin].shared.get(place) {
             let own = self.entries[id].runtime == runtime;
-            match self.shared(id) {
-                Some(shared) if own && shared.has_room() => {
-                    let expired = shared.is_idle() && shared.until <= now;
-                    if !expired && shared.age.idles_until(now).is_some() {
-                        return self.begin_stream(id, true);
-                    }
-                    let why = shared.age.why(now);
-                    leaving.extend(self.withdraw(id, why));
-                }
-                _ => place += 1,
+            let Some(shared) = self.shared(id).filter(|shared| own && shared.has_room()) else {
+                place += 1;
+                continue;
+            };
+            let expired = shared.is_idle() && shared.until <= now;
+            if expired || shared.age.idles_until(now).is_none() {
+                let why = shared.age.why(now);
+                leaving.extend(self.withdraw(id, why));
+            } else if self.must_drain(origin, runtime) {
+                leaving.extend(self.withdraw(id, End::Evicted));
+                return None;
+            } else {
+                return self.begin_stream(id, true);
             }
         }
         None
@@ -161,12 +164,18 @@ impl State {
             shared.until = until;
             let (is_idle, has_room) = (shared.is_idle(), shared.has_room());
             let takes = |waiter: &Waiter| has_room && waiter.takes(origin, runtime, true);
-            match self.next_for(origin, is_idle, takes) {
+            let mut drains_for = self.drains_for(origin, runtime);
+            let goes_for = |waiter: &Waiter| is_idle || drains_for(waiter);
+            match self.next_for(origin, goes_for, takes) {
                 Some(Next::Serve(ticket)) => {
                     let Some(stream) = self.begin_stream(id, true) else {
                         return;
                     };
                     self.serve(ticket, Grant::Lane(Lane::Http2(stream)), aftermath);
+                }
+                Some(Next::MakeWay) => {
+                    aftermath.leaving.extend(self.withdraw(id, End::Evicted));
+                    return;
                 }
                 None if !is_idle => return,
                 None if self.gate == Gate::Open => {
@@ -174,10 +183,6 @@ impl State {
                         .shared(id)
                         .map(|shared| Arc::clone(shared.link.timer()));
                     aftermath.watch = timer.zip(Some(until));
-                    return;
-                }
-                Some(Next::MakeWay) => {
-                    aftermath.leaving.extend(self.withdraw(id, End::Evicted));
                     return;
                 }
                 None => {
