@@ -128,5 +128,5 @@ async fn a_connection_that_the_timer_is_about_to_poll_is_not_given_to_a_request(
     assert_eq!(post.await.unwrap().text().await.unwrap(), "ok");
     let own = HashSet::from([thread::current().id()]);
     assert_eq!(*threads.lock().unwrap(), own);
-    reach(&session, Accounts::idle(3)).await;
+    reach(&session, Accounts::idle(2)).await;
 }

@@ -48,6 +48,8 @@ pub(super) struct Side {
     pub(super) begun: usize,
     /// Connections that take new streams.
     pub(super) shared: usize,
+    /// Whether the timer polls an idle one, which will serve one of those who wait.
+    pub(super) claimed: bool,
 }
 
 /// What an origin speaks.
@@ -155,12 +157,13 @@ impl Origin {
                 attempts: 0,
                 begun: 0,
                 shared: 0,
+                claimed: false,
             });
             self.sides.len() - 1
         });
         let side = &mut self.sides[place];
         change(side);
-        if side.waiting + side.attempts + side.shared == 0 {
+        if side.waiting + side.attempts + side.shared == 0 && !side.claimed {
             self.sides.swap_remove(place);
         }
     }
@@ -185,7 +188,10 @@ impl Origin {
             Protocol::Http2 => most_shared,
         };
         let side = self.side(runtime);
-        side.is_some_and(|side| side.attempts < side.waiting && side.attempts + side.shared < most)
+        side.is_some_and(|side| {
+            let coming = side.attempts + usize::from(side.claimed);
+            coming < side.waiting && side.attempts + side.shared < most
+        })
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::{Arc, Weak};
 use std::task::Wake;
 
 use super::connection::Connection;
-use super::entry::{Entry, EntryKind};
+use super::entry::{Aftermath, Entry, EntryKind};
 use super::http1::Link;
 use super::line::Line;
+use super::permit::Books;
 use super::shared::Pool;
 use super::signal::Signal;
 use super::state::State;
@@ -49,15 +50,28 @@ impl Pool {
         due.expired.into_iter().for_each(Connection::shut_down);
         due.passed.into_iter().for_each(Signal::wake);
         for link in due.noticed {
-            // One that has ended leaves the idle ones with its permit.
-            closed |= !link.drive_at_rest();
-            let offer = self.lock().unclaim(&link);
-            if let Some(offer) = offer {
-                self.offered(offer, timer, now);
-            }
+            closed |= self.poll_idle(&link, now);
         }
         // There may be nothing left to watch.
         if closed { Some(now) } else { due.next }
+    }
+}
+
+impl Pool {
+    /// Polls a connection, if it still idles. `true`: it has ended, and left the idle ones.
+    fn poll_idle(self: &Arc<Self>, link: &Arc<Link>, now: u64) -> bool {
+        if !self.lock().claim(link) {
+            return false;
+        }
+        let lives = link.drive_at_rest();
+        let books = Arc::clone(self) as Arc<dyn Books>;
+        let mut aftermath = Aftermath::default();
+        let offer = self.lock().unclaim(link, &books, &mut aftermath);
+        self.settle(aftermath, now);
+        if let Some(offer) = offer {
+            self.offered(offer, &link.line.timer, now);
+        }
+        !lives
     }
 }
 
@@ -118,7 +132,6 @@ impl Due {
                 let settles = !entry.settled && entry.since + LOOK <= now;
                 entry.settled |= settles;
                 if link.line.signal.take_notice() || settles {
-                    entry.claimed = true;
                     self.noticed.push(Arc::clone(link));
                 }
                 false

@@ -138,17 +138,45 @@ impl State {
         Offer::Idling { until }
     }
 
-    /// Lets an idle connection be used again that the timer has polled, if it is still there: first by
-    /// those who have come meanwhile.
-    pub(super) fn unclaim(&mut self, link: &Arc<Link>) -> Option<Offer> {
-        let idle = &mut self.origins.get_mut(link.origin)?.idle;
-        let place = idle
-            .iter()
-            .position(|idle| Arc::ptr_eq(&idle.connection.link, link))?;
-        let mut idle = idle.remove(place);
-        self.idle -= 1;
-        idle.claimed = false;
-        Some(self.lay(idle))
+    /// Keeps an idle connection from being used while the timer polls it. `false`: it idles no more.
+    pub(super) fn claim(&mut self, link: &Arc<Link>) -> bool {
+        let Some((origin, place)) = self.find_idle(link) else {
+            return false;
+        };
+        let origin = &mut self.origins[origin];
+        origin.idle[place].claimed = true;
+        origin.users += 1;
+        origin.with_side(link.line.timer.id(), |side| side.claimed = true);
+        true
+    }
+
+    /// Lets it be used again, if it is still there: first by those who have come meanwhile. Without it
+    /// they may make another.
+    pub(super) fn unclaim(
+        &mut self,
+        link: &Arc<Link>,
+        books: &Arc<dyn Books>,
+        aftermath: &mut Aftermath,
+    ) -> Option<Offer> {
+        let found = self.find_idle(link);
+        self.origins[link.origin].with_side(link.line.timer.id(), |side| side.claimed = false);
+        let offer = found.map(|(origin, place)| {
+            let mut idle = self.origins[origin].idle.remove(place);
+            self.idle -= 1;
+            idle.claimed = false;
+            self.lay(idle)
+        });
+        if offer.is_none() {
+            aftermath.wakers.extend(self.pass_on_all(books));
+        }
+        self.leave_origin(link.origin);
+        offer
+    }
+
+    fn find_idle(&self, link: &Arc<Link>) -> Option<(usize, usize)> {
+        let mut idle = self.origins.get(link.origin)?.idle.iter();
+        let place = idle.position(|idle| Arc::ptr_eq(&idle.connection.link, link))?;
+        Some((link.origin, place))
     }
 
     /// Idle connections that make room for those in the queue for `origin`, `most` at the most, who
