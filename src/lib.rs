@@ -85,7 +85,8 @@
 //!
 //! A request queues for a connection that comes back, and makes one meanwhile if the limits allow. No
 //! more are begun than requests wait: one whose connection comes back while another was being made for
-//! it leaves that to the next in the queue.
+//! it leaves that to the next in the queue, who waits for it a second at the most and then makes one of
+//! its own in its place.
 //!
 //! An https origin is asked for HTTP/2 (feature `http2`) by its first connection, for which the other
 //! requests to it wait; if it speaks HTTP/2 they share it, up to as many at a time as the peer allows,

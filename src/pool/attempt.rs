@@ -21,6 +21,8 @@ pub(super) struct Attempt {
     task: AtomicWaker,
     /// Whether it goes on for whoever comes next, as its requester has got another connection.
     adopted: AtomicBool,
+    /// In milliseconds of the pool's clock.
+    pub(super) began: u64,
     pub(super) timer: Arc<Timer>,
 }
 
@@ -35,6 +37,7 @@ pub(super) struct Adopted(pub(super) Arc<Attempt>);
 impl Attempt {
     pub(super) fn new(
         connecting: BoxFuture<'static, Result<Connection>>,
+        began: u64,
         timer: Arc<Timer>,
     ) -> Self {
         Self {
@@ -42,6 +45,7 @@ impl Attempt {
             requester: AtomicWaker::new(),
             task: AtomicWaker::new(),
             adopted: AtomicBool::new(false),
+            began,
             timer,
         }
     }

@@ -23,6 +23,10 @@ use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
 /// How long a connection may have idled and still be trusted without a look at its socket.
 const TRUST: u64 = 1000;
 
+/// How long a request waits for what comes of a connect that was left behind, in milliseconds, before it
+/// has it cut and makes its own: a lost SYN is sent again after as long (RFC 6298).
+const STUCK: u64 = 1000;
+
 impl Exchange {
     /// Begins an exchange, with an idle connection if there is one.
     pub(super) fn start(
@@ -110,11 +114,15 @@ struct Ticket<'a> {
     pool: &'a Arc<Pool>,
     wants: Wants<'a>,
     number: u64,
+    /// When it looks for connects that are stuck, on the pool's clock.
+    next_look: u64,
     attempt: Option<(usize, OwnedAttempt)>,
     /// The one that others wait for as well.
     made_by_task: Option<Arc<Attempt>>,
     /// Whether a connection for all who wait was being made when it last looked.
     is_awaiting_one: bool,
+    /// Whether it may be waiting for what comes of a connect of others.
+    is_counting_on_others: bool,
 }
 
 /// What a request gets at the counter.
@@ -130,23 +138,41 @@ impl<'a> Ticket<'a> {
         let deadline = self.wants.deadline.map(|at| self.pool.clock.instant(at));
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
-            if let Poll::Ready(served) = self.poll(cx) {
-                return Poll::Ready(served);
-            }
-            // Making a connection has its own limit; only queueing for one counts here.
-            let is_connecting = self.attempt.is_some() || self.is_awaiting_one;
-            let first = match (queueing.until(is_connecting), deadline) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            match first {
-                Some(at) if alarm.poll(at, cx).is_ready() => {
-                    Poll::Ready(Err(self.out_of_time(deadline == Some(at))))
+            loop {
+                if let Poll::Ready(served) = self.poll(cx) {
+                    return Poll::Ready(served);
                 }
-                _ => Poll::Pending,
+                // Making a connection has its own limit; only queueing for one counts here.
+                let is_connecting = self.attempt.is_some() || self.is_awaiting_one;
+                let stuck = self.cut_stuck();
+                let limits = [queueing.until(is_connecting), deadline, stuck];
+                let Some(first) = limits.into_iter().flatten().min() else {
+                    return Poll::Pending;
+                };
+                ready!(alarm.poll(first, cx));
+                if stuck != Some(first) {
+                    return Poll::Ready(Err(self.out_of_time(deadline == Some(first))));
+                }
             }
         })
         .await
+    }
+
+    /// Cuts connects that were left behind and are stuck, from time to time. When to look again.
+    fn cut_stuck(&mut self) -> Option<Instant> {
+        if !self.is_counting_on_others {
+            return None;
+        }
+        let now = self.pool.clock.now();
+        if self.next_look <= now {
+            self.next_look = now + STUCK;
+            let stuck = self.pool.lock().left_behind_for(self.number, now - STUCK);
+            for attempt in stuck {
+                // Its place comes back, to the first who has a use for it.
+                attempt.sever();
+            }
+        }
+        Some(self.pool.clock.instant(self.next_look))
     }
 
     fn draw(pool: &'a Arc<Pool>, wants: Wants<'a>, fresh: bool, now: u64) -> Result<Drawn<'a>> {
@@ -167,9 +193,11 @@ impl<'a> Ticket<'a> {
                         pool,
                         wants,
                         number,
+                        next_look: now + STUCK,
                         attempt: None,
                         made_by_task: None,
                         is_awaiting_one: false,
+                        is_counting_on_others: false,
                     })
                 },
                 Drawn::Found,
@@ -237,6 +265,8 @@ impl<'a> Ticket<'a> {
             .expect("a ticket's waiter stays until the ticket is dropped");
         let origin = &state.origins[waiter.origin];
         self.is_awaiting_one = origin.is_making_one(waiter.runtime);
+        self.is_counting_on_others =
+            waiter.is_waiting_for_a_place() && origin.has_attempts(waiter.runtime);
         let grant = waiter.grant.take();
         // With a permit as well: while it connects, a connection may come back.
         let is_known = |waker: &Waker| waker.will_wake(cx.waker());

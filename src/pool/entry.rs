@@ -173,6 +173,11 @@ impl Origin {
         self.sides.iter().find(|side| side.runtime == runtime)
     }
 
+    /// Whether a connection is being made for this runtime.
+    pub(super) fn has_attempts(&self, runtime: runtime::Id) -> bool {
+        self.side(runtime).is_some_and(|side| side.attempts > 0)
+    }
+
     /// Whether a connection is being made that requests of this runtime are to share.
     pub(super) fn is_making_one(&self, runtime: runtime::Id) -> bool {
         let side = self.side(runtime);

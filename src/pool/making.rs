@@ -31,6 +31,7 @@ impl Pool {
             Error::url_invalid("the URL's host is no valid Host header").with_source(error)
         })?;
         let id = permit.id();
+        let now = self.clock.now();
         let place = {
             let mut state = self.lock();
             let (timer, unused) = state.timer(wants.runtime);
@@ -45,7 +46,7 @@ impl Pool {
                 origin,
                 host,
                 timer,
-                age: Age::new(&self.config, self.clock.now()),
+                age: Age::new(&self.config, now),
                 tasks: self.tasks.clone(),
                 tallies,
             }
@@ -65,7 +66,7 @@ impl Pool {
             };
             Connection::handshake(made?, phases, permit, place, http).await
         });
-        let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, timer)));
+        let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, now, timer)));
         let severed = {
             let mut state = self.lock();
             state.begun(id, &attempt);

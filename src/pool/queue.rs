@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use tokio::runtime;
 
+use super::attempt::Attempt;
 use super::connection::Lane;
 use super::entry::{Aftermath, Entry, EntryKind, Grant, Protocol, Waiter};
 use super::key::Key;
@@ -141,6 +142,23 @@ impl State {
                 side.empty_handed -= usize::from(was_empty_handed);
             });
         }
+    }
+
+    /// Connections in the making for whoever comes next, since that moment or before, which one in the
+    /// queue may be waiting for.
+    pub(super) fn left_behind_for(&self, ticket: u64, since: u64) -> Vec<Arc<Attempt>> {
+        let Some(waiter) = self.waiters.get(&ticket) else {
+            return Vec::new();
+        };
+        let place = (waiter.origin, waiter.runtime);
+        let entries = self.entries.iter().map(|(_, entry)| entry);
+        let left =
+            entries.filter(|entry| entry.background && (entry.origin, entry.runtime) == place);
+        let attempts = left.filter_map(|entry| match &entry.kind {
+            EntryKind::Connecting(attempt) if attempt.began <= since => Some(Arc::clone(attempt)),
+            _ => None,
+        });
+        attempts.collect()
     }
 
     /// Whether requests of this runtime wait for a connection to an origin.
