@@ -76,7 +76,8 @@ impl Client {
         let policy = call.options.redirect.as_deref();
         let mut redirects =
             Redirects::new(&self.defaults, policy.unwrap_or(&self.defaults.redirect));
-        let mut cookies = self.defaults.cookies.as_deref().map(Cookies::new);
+        let cookies = self.defaults.cookies.as_deref();
+        let mut cookies = cookies.map(Cookies::new).map(Box::new);
         let response = loop {
             let body = redirects.keep(&call.outgoing.body);
             // Not before: the body of a request that was built may still be changed.
@@ -89,7 +90,7 @@ impl Client {
                 uri: &target.uri,
                 default_headers: redirects.default_headers(),
                 accept_encoding: accept_encoding().filter(|_| reading.decompress),
-                timeouts,
+                timeouts: &timeouts,
                 as_hook: self.as_hook,
             };
             let mut answer = match self.owner.pool().send(&mut call.outgoing, &terms).await {

@@ -48,23 +48,31 @@ impl Exchange {
     }
 
     /// Sees to it that the exchange has a connection. `fresh`: one that has carried nothing yet.
-    pub(super) async fn check_out(&mut self, wants: Wants<'_>, fresh: bool) -> Result<()> {
-        while self.lane.is_none() {
-            let pool = self.pool();
-            let now = pool.clock.now();
-            let found = match Ticket::draw(pool, wants, fresh, now)? {
-                Drawn::Found(found) => found.if_alive(wants, now),
-                Drawn::Place(ticket) => Some(ticket.wait().await?),
-            };
-            // What has come back a moment ago is trusted, but not with what cannot be repeated.
-            self.lane = found.filter(|lane| match lane {
-                Lane::Http1(connection) if wants.careful && connection.pooled => {
-                    connection.is_alive()
-                }
-                Lane::Http1(_) | Lane::Http2(_) => true,
-            });
-        }
-        Ok(())
+    ///
+    /// Boxed, so that a request which finds an idle one holds no memory for this.
+    pub(super) fn check_out<'a>(
+        &'a mut self,
+        wants: Wants<'a>,
+        fresh: bool,
+    ) -> Pin<Box<impl Future<Output = Result<()>> + use<'a>>> {
+        Box::pin(async move {
+            while self.lane.is_none() {
+                let pool = self.pool();
+                let now = pool.clock.now();
+                let found = match Ticket::draw(pool, wants, fresh, now)? {
+                    Drawn::Found(found) => found.if_alive(wants, now),
+                    Drawn::Place(ticket) => Some(ticket.wait().await?),
+                };
+                // What has come back a moment ago is trusted, but not with what cannot be repeated.
+                self.lane = found.filter(|lane| match lane {
+                    Lane::Http1(connection) if wants.careful && connection.pooled => {
+                        connection.is_alive()
+                    }
+                    Lane::Http1(_) | Lane::Http2(_) => true,
+                });
+            }
+            Ok(())
+        })
     }
 }
 

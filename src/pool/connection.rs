@@ -148,6 +148,14 @@ impl Lane {
         }
     }
 
+    /// Whether a shared connection has sent nothing since the request was given to it.
+    pub(super) fn has_sent_nothing(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(stream) => stream.is_unsent(),
+        }
+    }
+
     /// Lets no other request begin on a shared connection. One that is not shared goes with its lane.
     pub(super) fn retire(&self) {
         if let Self::Http2(stream) = self {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Future;
+use futures::future::Either;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request};
 use http_body::Body as _;
@@ -152,40 +153,26 @@ impl Exchange {
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
         let (lane, pool) = self.parts();
         let message = draft.message(lane);
-        let upload = &draft.upload;
-        match lane {
-            Lane::Http1(connection) => {
-                let mut answer = pin!(connection.send(message));
-                let link = &**connection.link;
-                let drive = |cx: &mut Context<'_>| link.drive(cx);
-                let waiting = Waiting {
-                    pool,
-                    line: &link.line,
-                    limit,
-                    upload,
-                };
-                if let Some(answered) = waiting.until_head(answer.as_mut(), now, drive).await {
-                    return answered;
-                }
-                // Closed by another thread in the very moment in which the request was handed over:
-                // then it may lie in the channel, with nobody to take it out, or to refuse it while
-                // there is a sender.
-                connection.hang_up();
-                answer.await.map_err(Failure::of)
-            }
-            Lane::Http2(stream) => {
-                let answer = pin!(stream.send(message));
-                let waiting = Waiting {
-                    pool,
-                    line: stream.line(),
-                    limit,
-                    upload,
-                };
-                let answered = waiting.until_head(answer, now, |_| true).await;
-                let answered = answered.expect("a stream's connection is driven by others");
-                answered.map_err(|failure| failure.or_refused(stream.is_unsent()))
-            }
+        let mut answer = pin!(match lane {
+            Lane::Http1(connection) => Either::Left(connection.send(message)),
+            Lane::Http2(stream) => Either::Right(stream.send(message)),
+        });
+        let waiting = Waiting {
+            pool,
+            lane,
+            limit,
+            upload: &draft.upload,
+        };
+        if let Some(answered) = waiting.until_head(answer.as_mut(), now).await {
+            return answered;
         }
+        if let Lane::Http1(connection) = lane {
+            // Closed by another thread in the very moment in which the request was handed over: then
+            // it may lie in the channel, with nobody to take it out, or to refuse it while there is a
+            // sender.
+            connection.hang_up();
+        }
+        answer.await.map_err(|error| Failure::of(error, lane))
     }
 
     fn answered(
@@ -226,28 +213,28 @@ type Answer<E> = Result<Response<hyper::body::Incoming>, E>;
 /// What a request that is on its way heeds until its answer begins.
 struct Waiting<'a> {
     pool: &'a Arc<Pool>,
-    line: &'a Line,
+    lane: &'a Lane,
     limit: Limit,
     upload: &'a Sending,
 }
 
 impl Waiting<'_> {
-    /// Waits for the head of the response, driving the connection where that is the exchange's to
-    /// do. `None`: it is driven no more, and the answer is still open.
+    /// Waits for the head of the response, driving a connection that is the exchange's own. `None`: it
+    /// is driven no more, and the answer is still open.
     ///
     /// No async function: each layer of those moves the answer once more.
     fn until_head(
         self,
         mut answer: Pin<&mut impl Future<Output = Answer<TrySendError<Request<Body>>>>>,
         now: u64,
-        drive: impl Fn(&mut Context<'_>) -> bool,
     ) -> impl Future<Output = Option<Answer<Failure>>> {
         let Self {
             pool,
-            line,
+            lane,
             limit,
             upload,
         } = self;
+        let line = lane.line();
         let mut phase = pool.arm_for(line, limit, now);
         let mut parts = upload.parts();
         poll_fn(move |cx| {
@@ -259,9 +246,12 @@ impl Waiting<'_> {
                 phase = pool.arm_for(line, limit, pool.clock.now());
             }
             let mut own = Context::from_waker(&line.waker);
-            let lives = drive(&mut own);
+            let lives = match lane {
+                Lane::Http1(connection) => connection.link.drive(&mut own),
+                Lane::Http2(_) => true,
+            };
             let ended = match answer.as_mut().poll(&mut own) {
-                Poll::Ready(answered) => Some(answered.map_err(Failure::of)),
+                Poll::Ready(answered) => Some(answered.map_err(|error| Failure::of(error, lane))),
                 Poll::Pending if line.signal.has_passed() => Some(Err(Failure::TimedOut(phase))),
                 Poll::Pending if !lives => None,
                 Poll::Pending => return line.pend(cx),

@@ -3,6 +3,7 @@
 use http::Request;
 use hyper::client::conn::TrySendError;
 
+use super::connection::Lane;
 use super::http2::{is_refused, is_reset};
 use super::meter::End;
 use super::sending::Sending;
@@ -23,22 +24,16 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn of(mut error: TrySendError<Request<Body>>) -> Self {
+    pub(super) fn of(mut error: TrySendError<Request<Body>>, lane: &Lane) -> Self {
         let message = error.take_message().map(Box::new);
         let error = error.into_error();
         match message {
             Some(message) => Self::Unsent(message, error),
             None if is_refused(&error) => Self::Refused(error),
+            // The connection has sent nothing since, and can send no more: of a request that hyper has
+            // let go, h2 may still send the head.
+            None if lane.has_sent_nothing() && !error.is_user() => Self::Refused(error),
             None => Self::Sent(error),
-        }
-    }
-
-    /// The same for a request on a connection that has sent nothing since, if it can send no more: of
-    /// one that hyper has let go, h2 may still send the head.
-    pub(super) fn or_refused(self, is_unsent: bool) -> Self {
-        match self {
-            Self::Sent(error) if is_unsent && !error.is_user() => Self::Refused(error),
-            other => other,
         }
     }
 

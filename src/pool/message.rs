@@ -31,7 +31,7 @@ pub(crate) struct Terms<'a> {
     /// The codings to ask for, unless the request says which itself. A range is asked for as it is:
     /// a part of something coded cannot be decoded.
     pub(crate) accept_encoding: Option<&'static HeaderValue>,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) timeouts: &'a Timeouts,
     /// From the closing hook, which may send when others no longer may.
     pub(crate) as_hook: bool,
 }
