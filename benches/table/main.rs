@@ -1,8 +1,8 @@
 //! All figures beside the peers' and beside what they are to reach.
 //!
 //! `cargo bench -p benches --bench table` prints the table and writes it to `table.json` in the target
-//! directory. With names of groups after `--`, only these are measured, and nothing is written. Fails
-//! if a figure is not met. Needs `valgrind`.
+//! directory, for `benches/plot.py`. With names of groups after `--`, only these are measured, and
+//! nothing is written. Fails if a figure is not met. Needs `valgrind`.
 
 #![allow(clippy::cast_precision_loss, reason = "all counts are far below 2^52")]
 
