@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 use hyper_session::{
     Cookie, CookieJar, CookieStore, ErrorKind, Response, Result, Session, SessionHolder, Url,
 };
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, proptest};
 use support::server::{self, Server, echo, full, respond};
 use url::form_urlencoded;
 
@@ -477,6 +479,38 @@ fn a_file_is_its_owners_alone_and_replaced_as_a_whole() -> io::Result<()> {
     let error = again.load_from_path(&missing).expect_err("no file");
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     Ok(())
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_set_does_no_harm(
+        set_cookies in vec(vec(any::<u8>(), 0..60), 0..8),
+        attributes in vec("(Path|Domain|Max-Age|Expires|Secure|SameSite)=?[ -~é]{0,12}", 0..4),
+        host in "([a-z]{1,3}\\.){0,3}[a-z]{1,3}|127\\.0\\.0\\.1|\\[::1\\]",
+    ) {
+        let jar = CookieJar::new();
+        let from = url(&format!("https://{host}/d/e"));
+        let attributes = attributes.join("; ");
+        let of_text = HeaderValue::from_bytes(format!("a=1; {attributes}").as_bytes());
+        let values = set_cookies.iter().map(|bytes| HeaderValue::from_bytes(bytes));
+        let values = values.chain([of_text]).filter_map(Result::ok).collect::<Vec<_>>();
+        jar.store(&mut values.iter(), &from);
+        for cookie in jar.cookies() {
+            let pair = [cookie.name(), cookie.value()].concat();
+            prop_assert!(!pair.contains(|c: char| c.is_ascii_control() && c != '\t' || c == ';'));
+            let domain = cookie.domain().expect("a jar's have one");
+            prop_assert!(host.ends_with(domain));
+            prop_assert!(cookie.path().expect("a jar's have one").starts_with('/'));
+        }
+        let others = ["https://x.com/", "http://127.0.0.1/", "https://[::1]/d", "data:,x"];
+        for other in others.map(url).iter().chain([&from]) {
+            let _ = jar.cookies_for(other);
+        }
+        let again = CookieJar::new();
+        again.load(saved(&jar).as_bytes()).expect("it was saved");
+        let lasting = jar.cookies().iter().filter(|cookie| cookie.expires().is_some()).count();
+        prop_assert!(again.cookies().len() <= lasting);
+    }
 }
 
 /// Sets what the query's `set` says, redirects to its `to`, and answers as [`echo`].

@@ -20,6 +20,7 @@ use hyper_session::{
     Body, Error, ErrorKind, RedirectAction, RedirectPolicy, RequestBuilder, Response, Result,
     Session, SessionBuilder, TimeoutPhase,
 };
+use support::dice::Dice;
 use support::gate::Gate;
 use support::raw::RawPeer;
 use support::server::{self, Server, echo, full, respond, text};
@@ -153,7 +154,7 @@ const SHORT: [(&str, &str); 13] = [
     ("tracestate", "a=b"),
 ];
 
-/// What stays within its origin, unless another is trusted.
+/// What policy within its origin, unless another is trusted.
 const PRIVATE: [(&str, &str); 8] = [
     ("authorization", "Bearer secret"),
     ("proxy-authorization", "Basic secret"),
@@ -1062,5 +1063,68 @@ async fn a_close_lets_the_hop_under_way_end_and_no_other_begin() -> Result<()> {
     assert!(error.is_closed() && error.was_sent(), "{error:?}");
     assert_eq!((report.stats.open, report.stats.requests), (0, 1));
     assert_eq!(world.here.accepted(), 0);
+    Ok(())
+}
+
+/// What Locations are made of, and mangled with.
+const PIECES: [&[u8]; 24] = [
+    b"http:",
+    b"https:",
+    b"ftp:",
+    b"data:",
+    b"//",
+    b"/",
+    b"\\",
+    b"?",
+    b"#",
+    b"@",
+    b":",
+    b"..",
+    b".",
+    b"%",
+    b"%2e",
+    b"%zz",
+    b"[",
+    b"]",
+    b" ",
+    b"\t",
+    b"x",
+    b"127.0.0.1",
+    "\u{e9}".as_bytes(),
+    b"\xff",
+];
+
+#[tokio::test]
+async fn whatever_a_location_says_there_is_an_answer_or_an_error() -> Result<()> {
+    let seed = 5;
+    let peer = RawPeer::start(async move |conn, number| {
+        let mut dice = Dice::of(seed, number);
+        while !conn.read_request().await.is_empty() {
+            let mut head = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: ".to_vec();
+            for _ in 0..dice.below(8) {
+                head.extend(PIECES[dice.below(PIECES.len())]);
+            }
+            head.extend(b"\r\n\r\n");
+            conn.write(head).await;
+        }
+    });
+    // Wherever it leads, nothing but the peer answers.
+    let here = format!("http://{}/", peer.addr());
+    let policy = RedirectPolicy::custom(move |attempt| {
+        if attempt.url().as_str().starts_with(&here) {
+            RedirectAction::Follow
+        } else {
+            RedirectAction::Stop
+        }
+    });
+    let session = Session::builder().redirect(policy).open().await?;
+    for _ in 0..300 {
+        match session.get(peer.url("/a/b?c#d")).send().await {
+            Ok(response) => assert_eq!(response.status(), StatusCode::FOUND),
+            Err(error) => assert!(error.is_redirect(), "{error:?}, seed {seed}"),
+        }
+    }
+    let stats = session.stats();
+    assert_eq!((stats.in_use, stats.exchanges), (0, 0), "seed {seed}");
     Ok(())
 }

@@ -1,4 +1,8 @@
 //! What happens to a logical request between its builder and the pool.
+//!
+//! `Client::execute` completes and checks the call, then goes from hop to hop: the cookies for it are
+//! put on, the pool sends it, what the answer sets is kept, and a redirect that is followed makes it the
+//! next hop's request. The last answer becomes the response.
 
 pub(crate) mod check;
 
