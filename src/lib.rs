@@ -94,7 +94,8 @@
 //! `REFUSED_STREAM`, RFC 9113 §8.7), or what was not sent before its connection ended, is sent again,
 //! five times at most, whatever its method, if its body can be. At the total limit, an HTTP/2 connection
 //! takes no new streams while a request to another origin waits for its place, and makes way when its
-//! last stream ends.
+//! last stream ends. A stream whose answer is over ends when its request has been sent, which may take
+//! 30 s and until the session is closed.
 //!
 //! # Redirects
 //!

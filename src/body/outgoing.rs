@@ -182,6 +182,13 @@ impl Body {
         }
     }
 
+    /// Has a stream told when all of it is sent.
+    pub(crate) fn track(&mut self) {
+        if let Some(streaming) = self.streaming() {
+            streaming.track();
+        }
+    }
+
     /// Has nothing of it taken until the peer asks for it, or for that long. How to tell that it has
     /// asked. `None`: there is nothing to take.
     pub(crate) fn hold_back(&mut self, limit: Duration) -> Option<Arc<Progress>> {

@@ -45,6 +45,17 @@ pub(crate) struct Streaming {
     write_dead: Option<Arc<AtomicBool>>,
     /// How long to wait at the most until the peer asks for it.
     patience: Option<Pin<Box<Sleep>>>,
+    /// What its parts hold on to until they are sent, where nothing else tells of that.
+    sending: Option<Arc<Unsent>>,
+}
+
+/// Held by a body and by each of its parts until it is sent, or dropped.
+struct Unsent(Arc<Progress>);
+
+/// A part that is not sent as long as this is there.
+struct Part {
+    bytes: Bytes,
+    _unsent: Arc<Unsent>,
 }
 
 /// How much of a body has been taken.
@@ -56,6 +67,12 @@ pub(crate) struct Progress {
     held_back: AtomicBool,
     /// The task that waits for that.
     body: AtomicWaker,
+    /// Whether the last byte has been sent; known only if that is tracked.
+    sent: AtomicBool,
+    /// The task that waits for that.
+    sender: AtomicWaker,
+    /// Why it is to give no more.
+    called_off: Mutex<Option<Error>>,
     /// What it failed of. hyper tells only one of those who wait for the exchange.
     failure: Mutex<Option<Error>>,
 }
@@ -78,6 +95,7 @@ impl Streaming {
             ends_large: false,
             write_dead: None,
             patience: None,
+            sending: None,
         }
     }
 
@@ -117,6 +135,20 @@ impl Streaming {
 
     pub(crate) fn stop_at(&mut self, write_dead: Option<Arc<AtomicBool>>) {
         self.write_dead = write_dead;
+    }
+
+    /// Has it told when the last byte has been sent.
+    pub(crate) fn track(&mut self) {
+        let progress = &self.progress;
+        let sending = || Arc::new(Unsent(Arc::clone(progress)));
+        self.sending.get_or_insert_with(sending);
+    }
+
+    /// Why it is to give no more, if its sending is tracked.
+    fn poll_called_off(&self, cx: &mut Context<'_>) -> Option<Error> {
+        self.sending.as_ref()?;
+        self.progress.body.register(cx.waker());
+        self.progress.called_off().take()
     }
 
     /// Gives nothing until the peer asks for it, or has not said anything for that long.
@@ -195,6 +227,32 @@ impl Progress {
         self.body.wake();
     }
 
+    /// Waits until the last byte has been sent, or the body and all its parts were dropped.
+    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sender.register(cx.waker());
+        if self.is_sent() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// The same, if that is tracked.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Has it fail, if its sending is tracked, when it is next asked for a part.
+    pub(crate) fn call_off(&self, why: Error) {
+        *self.called_off() = Some(why);
+        self.body.wake();
+    }
+
+    fn called_off(&self) -> MutexGuard<'_, Option<Error>> {
+        let called_off = self.called_off.lock();
+        called_off.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the body has failed of.
     pub(crate) fn take_failure(&self) -> Option<Error> {
         self.failure().take()
@@ -227,6 +285,11 @@ impl HttpBody for Streaming {
             // An error would take the answer away that is on its way; whoever reads it ends this.
             return Poll::Pending;
         }
+        if let Some(error) = this.poll_called_off(cx) {
+            this.over = true;
+            this.note_taken();
+            return Poll::Ready(Some(Err(error)));
+        }
         ready!(this.poll_held_back(cx));
         let frame = ready!(this.inner.get_mut().as_mut().poll_frame(cx));
         let counted = match &frame {
@@ -249,7 +312,16 @@ impl HttpBody for Streaming {
         if this.over {
             this.note_taken();
         }
-        Poll::Ready(frame)
+        let Some(sending) = &this.sending else {
+            return Poll::Ready(frame);
+        };
+        Poll::Ready(frame.map(|frame| {
+            let part = |bytes| Part {
+                bytes,
+                _unsent: Arc::clone(sending),
+            };
+            frame.map(|frame| frame.map_data(|bytes| Bytes::from_owner(part(bytes))))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -266,6 +338,20 @@ impl HttpBody for Streaming {
 impl Drop for Streaming {
     fn drop(&mut self) {
         self.note_taken();
+    }
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        let Self(progress) = self;
+        progress.sent.store(true, Ordering::SeqCst);
+        progress.sender.wake();
     }
 }
 

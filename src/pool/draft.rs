@@ -76,6 +76,7 @@ impl Lane {
     fn prepare(&self, message: &mut Request<Body>) {
         let Self::Http1(connection) = self else {
             message.body_mut().split();
+            message.body_mut().track();
             // It may have been meant for another connection before, which stopped it.
             message.body_mut().stop_at(None);
             // hyper tells of no interim answer here: nobody would ever ask for it.

@@ -330,6 +330,12 @@ fn builder(config: &Http2Config, executor: Executor) -> Builder<Executor> {
     builder
 }
 
+/// What a request's body fails of that nobody waits for any more: its stream is reset, and no error.
+pub(super) fn called_off() -> Error {
+    let cancel = h2::Error::from(Reason::CANCEL);
+    Error::new(ErrorKind::Body).with_source(cancel)
+}
+
 /// Whether the server says that it has not begun to work on a request: it refused the stream, or
 /// said goodbye before it came to it (RFC 9113 §8.7).
 pub(super) fn is_refused(error: &hyper::Error) -> bool {

@@ -96,7 +96,7 @@ fn drain(mut reader: Reader) {
         source @ Source::Task(_) => return source.sever(),
         Source::Reader(exchange) => match exchange.lane() {
             // Dropped, it is reset.
-            Lane::Http2(_) => return,
+            Lane::Http2(_) => return reader.leave(),
             Lane::Http1(connection) => (Arc::clone(exchange.pool()), Arc::clone(&connection.link)),
         },
     };

@@ -138,6 +138,10 @@ impl Stream {
     }
 }
 
+pub(super) fn called_off() -> Error {
+    Error::new(ErrorKind::Body)
+}
+
 pub(super) fn is_refused(_: &hyper::Error) -> bool {
     false
 }

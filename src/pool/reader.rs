@@ -12,12 +12,13 @@ use hyper::body::Incoming;
 
 use super::connection::Lane;
 use super::http1::Link;
+use super::http2::called_off;
 use super::limit::Limit;
 use super::line::Line;
 use super::meter::End;
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
-use super::upload::Upload;
+use super::upload::{Upload, leave_stream};
 use crate::error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 
 /// A body and the exchange that it ends. Dropping it closes a connection that it still drives, or
@@ -168,8 +169,19 @@ impl Reader {
     pub(super) fn sever(&mut self) {
         self.source.ends(End::Error);
         self.source.sever();
+        self.leave();
+    }
+
+    /// Lets go of what is left of the answer, and of the request with it.
+    pub(super) fn leave(&mut self) {
         self.body = None;
-        self.source = Source::Memory;
+        if let Source::Reader(exchange) = std::mem::replace(&mut self.source, Source::Memory)
+            && exchange.is_shared()
+            && let Some(rest) = self.upload.unsent()
+        {
+            rest.call_off(called_off());
+            leave_stream(exchange, rest, self.limit.total());
+        }
     }
 
     fn disarm(&mut self) {
@@ -182,6 +194,11 @@ impl Reader {
         self.body = None;
         match std::mem::replace(&mut self.source, Source::Memory) {
             Source::Memory => {}
+            Source::Reader(exchange) if exchange.is_shared() => {
+                if let Some(rest) = self.upload.unsent() {
+                    leave_stream(exchange, rest, self.limit.total());
+                }
+            }
             Source::Reader(exchange) => {
                 let now = exchange.pool().clock.now();
                 if let Some(Source::Task(sending)) = exchange.finish(now).map(Source::upload) {
@@ -205,7 +222,7 @@ impl Reader {
                 None => Error::new(kind_of(&error)).with_source(self.source.cause_of(error)),
             },
         };
-        self.source = Source::Memory;
+        self.leave();
         error.after_sending()
     }
 }

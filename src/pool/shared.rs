@@ -179,6 +179,11 @@ impl Exchange {
         self.lane().line()
     }
 
+    /// Whether it has only a stream of its connection.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.lane, Some(Lane::Http2(_)))
+    }
+
     /// Whether its HTTP/1 connection can carry another request now.
     pub(super) fn is_ready(&self) -> bool {
         match &self.lane {

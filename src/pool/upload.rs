@@ -1,14 +1,18 @@
 //! A request that is still being sent when its answer has begun.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures::future::select;
 use futures::task::AtomicWaker;
 
 use super::http1::Link;
+use super::http2::called_off;
 use super::line::Line;
 use super::shared::{Exchange, Pool};
+use crate::body::Progress;
 
 /// How long the rest of a request may take that nobody waits for, in milliseconds.
 const LEFTOVER: u64 = 30_000;
@@ -116,5 +120,40 @@ impl Upload {
         if *stage != Stage::Over {
             *stage = next;
         }
+    }
+}
+
+/// Keeps the place of a stream whose answer is over while the rest of its request is sent, for a
+/// while, and until the session is closed; then it is reset.
+pub(super) fn leave_stream(exchange: Exchange, rest: Arc<Progress>, total: Option<u64>) {
+    let (pool, line) = (Arc::clone(exchange.pool()), exchange.line());
+    let end = pool.clock.now().saturating_add(LEFTOVER);
+    line.signal.disarm();
+    pool.arm(line, total.map_or(end, |total| total.min(end)));
+    let (runtime, tasks) = (line.timer.runtime.clone(), pool.tasks.clone());
+    runtime.spawn(tasks.track_future(async move {
+        let sent = poll_fn(|cx| {
+            let line = exchange.line();
+            line.signal.begin(cx.waker());
+            let mut own = Context::from_waker(&line.waker);
+            if rest.poll_sent(&mut own).is_ready() || line.signal.has_passed() {
+                return Poll::Ready(());
+            }
+            line.pend(cx)
+        });
+        select(pin!(sent), pin!(shut(&pool))).await;
+        rest.call_off(called_off());
+        drop(exchange);
+    }));
+}
+
+/// Waits until the session is closed.
+async fn shut(pool: &Pool) {
+    loop {
+        let changed = pool.changed.notified();
+        if pool.is_shut() {
+            return;
+        }
+        changed.await;
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
@@ -156,7 +156,11 @@ impl<H: AsyncFn(Call) -> Then> Serving<'_, H> {
                         number += 1;
                     }
                     Some(Err(_)) => return self.tally.client_closed(self.number, End::Abrupt),
-                    None => return self.tally.client_closed(self.number, End::Clean),
+                    None => {
+                        // What has come is still read.
+                        while let Some(Some(_)) = calls.next().now_or_never() {}
+                        return self.tally.client_closed(self.number, End::Clean);
+                    }
                 },
                 Some(then) = calls.next() => match then {
                     Then::GoOn => {}
