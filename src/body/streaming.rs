@@ -110,13 +110,14 @@ impl Streaming {
         self.again.is_some()
     }
 
-    /// The same from its beginning.
+    /// The same from its beginning. Not made before somebody reads it.
     pub(super) fn try_clone(&self) -> Option<Self> {
-        let mut again = Self::replayable(Arc::clone(self.again.as_ref()?))?;
+        let make = Arc::clone(self.again.as_ref()?);
+        let mut again = Self::new(Again::Unmade(Arc::clone(&make)));
+        again.again = Some(make);
         again.content_type.clone_from(&self.content_type);
-        if let Some(length) = self.announced {
-            again.announce(length);
-        }
+        again.announced = self.announced;
+        again.left = self.announced;
         Some(again)
     }
 
@@ -332,6 +333,33 @@ impl HttpBody for Streaming {
     fn size_hint(&self) -> SizeHint {
         self.left
             .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// A body that is made when it is read.
+enum Again {
+    Unmade(Make),
+    Made(Streaming),
+}
+
+impl HttpBody for Again {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Self::Unmade(make) = &*self {
+            match make() {
+                Some(made) => *self = Self::Made(made),
+                None => return Poll::Ready(Some(Err(Error::new(ErrorKind::Body)))),
+            }
+        }
+        match &mut *self {
+            Self::Made(made) => Pin::new(made).poll_frame(cx),
+            Self::Unmade(_) => Poll::Ready(None),
+        }
     }
 }
 
