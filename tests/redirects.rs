@@ -5,6 +5,7 @@
 mod support;
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -1126,5 +1127,27 @@ async fn whatever_a_location_says_there_is_an_answer_or_an_error() -> Result<()>
     }
     let stats = session.stats();
     assert_eq!((stats.in_use, stats.exchanges), (0, 0), "seed {seed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_can_be_made_again_is_made_again_for_a_hop_that_asks_for_it() -> Result<()> {
+    let world = World::start();
+    let session = world.builder().open().await?;
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let body = Body::replayable(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        Body::wrap_stream(stream::iter([Ok::<_, Error>(Bytes::from("content"))]))
+    });
+    let mut expected = 1;
+    for (status, hops, text) in [(307, 0, "content"), (303, 1, ""), (308, 3, "content")] {
+        let url = world.way(Here, &vec![(status, Here); hops]);
+        let again = body.try_clone().expect("it can be made again");
+        let response = session.post(url).body(again).send().await?;
+        assert_eq!(response.text().await?, text, "{status}");
+        expected += 1 + if status == 303 { 0 } else { hops };
+        assert_eq!(made.load(Ordering::SeqCst), expected, "{status}");
+    }
     Ok(())
 }
