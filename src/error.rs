@@ -28,12 +28,13 @@ struct Inner {
     kind: ErrorKind,
     message: Option<Box<str>>,
     url: Option<Box<str>>,
-    status: Option<Box<StatusContext>>,
+    answer: Option<Box<Answer>>,
     source: Option<BoxError>,
     sent: bool,
 }
 
-struct StatusContext {
+/// What is known of the response that the error is about.
+struct Answer {
     status: StatusCode,
     body: Bytes,
 }
@@ -114,7 +115,7 @@ impl Error {
             kind,
             message: None,
             url: None,
-            status: None,
+            answer: None,
             source: None,
             sent: false,
         }))
@@ -142,9 +143,14 @@ impl Error {
     }
 
     pub(crate) fn status_code(status: StatusCode, body: Bytes) -> Self {
-        let mut error = Self::new(ErrorKind::Status).after_sending();
-        error.0.status = Some(Box::new(StatusContext { status, body }));
-        error
+        let error = Self::new(ErrorKind::Status).after_sending();
+        error.with_answer(status, body)
+    }
+
+    /// Names the status, and keeps the head of the body.
+    pub(crate) fn with_answer(mut self, status: StatusCode, body: Bytes) -> Self {
+        self.0.answer = Some(Box::new(Answer { status, body }));
+        self
     }
 
     pub(crate) fn with_message(mut self, message: impl Into<Box<str>>) -> Self {
@@ -190,16 +196,18 @@ impl Error {
         self.0.url.as_deref()
     }
 
-    /// The status that `raise_for_status` refused.
+    /// The status that `raise_for_status` refused, or of the response that is not the JSON that was
+    /// expected.
     pub fn status(&self) -> Option<StatusCode> {
-        self.0.status.as_ref().map(|context| context.status)
+        self.0.answer.as_ref().map(|answer| answer.status)
     }
 
-    /// The head of the refused response's body: at most 8 KiB.
+    /// The head of the response's body: at most 8 KiB of one that was refused by its status, 512 bytes
+    /// of one that is not the JSON that was expected. `None` of others.
     ///
-    /// `None` unless [`kind`](Self::kind) is [`ErrorKind::Status`].
+    /// Neither `Display` nor `Debug` show it: it may hold what is not for everybody.
     pub fn body(&self) -> Option<&[u8]> {
-        self.0.status.as_ref().map(|context| &context.body[..])
+        self.0.answer.as_ref().map(|answer| &answer.body[..])
     }
 
     /// Whether a time limit passed, in whichever phase.
@@ -272,8 +280,8 @@ impl fmt::Display for Error {
             (None, ErrorKind::Status) => f.write_str("the server refused the request")?,
             (None, kind) => f.write_str(kind.describe())?,
         }
-        if let Some(context) = &inner.status {
-            write!(f, ": {}", context.status)?;
+        if let Some(answer) = &inner.answer {
+            write!(f, ": {}", answer.status)?;
         }
         if let Some(url) = &inner.url {
             write!(f, " ({url})")?;
@@ -316,8 +324,8 @@ impl fmt::Debug for Error {
         if let Some(url) = &inner.url {
             debug.field("url", url);
         }
-        if let Some(context) = &inner.status {
-            debug.field("status", &context.status);
+        if let Some(answer) = &inner.answer {
+            debug.field("status", &answer.status);
         }
         if let Some(source) = &inner.source {
             debug.field("source", source);

@@ -150,7 +150,7 @@
 //! `native-tls` (default): https by the platform's TLS. `http2` (default): HTTP/2. `json` (default):
 //! JSON bodies. `cookies`: a cookie jar. `gzip`, `deflate`, `brotli`, `zstd`: bodies in these codings are
 //! asked for and decoded. `multipart`: forms with files. `mime-guess`: the type of a file by its name.
-//! `full`: all of them.
+//! `charset`: texts in any charset of the web. `full`: all of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 

@@ -1,19 +1,17 @@
 //! The whole body at once.
 
 use bytes::Bytes;
-use http::Uri;
-use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 
 use super::answer::Response;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 impl Response {
     /// Reads the whole body.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::BodyTooLarge`], if it is longer than
+    /// [`ErrorKind::BodyTooLarge`](crate::ErrorKind::BodyTooLarge), if it is longer than
     /// [`max_body`](crate::SessionBuilder::max_body), which is 1 GiB unless set; else as
     /// [`chunk`](Self::chunk).
     ///
@@ -52,57 +50,6 @@ impl Response {
         }
         Ok(all.into())
     }
-
-    /// Reads the whole body as UTF-8 text.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`], if the body is not UTF-8, or the server says that it is in another
-    /// charset; else as [`bytes`](Self::bytes).
-    pub async fn text(self) -> Result<String> {
-        let uri = self.answer.uri.clone();
-        if let Some(charset) = self.foreign_charset() {
-            return Err(undecoded(
-                &uri,
-                format!("the body is in {charset}, not in UTF-8"),
-            ));
-        }
-        let bytes = self.bytes().await?;
-        String::from_utf8(bytes.into()).map_err(|error| {
-            undecoded(&uri, "the body is not UTF-8").with_source(error.utf8_error())
-        })
-    }
-
-    /// The charset of the `Content-Type`, unless UTF-8 covers it.
-    fn foreign_charset(&self) -> Option<String> {
-        let content_type = self.answer.head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let charset = content_type.split(';').skip(1).find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            name.trim()
-                .eq_ignore_ascii_case("charset")
-                .then(|| value.trim().trim_matches('"'))
-        })?;
-        let covered = ["", "utf-8", "utf8", "us-ascii", "ascii"];
-        (!covered
-            .iter()
-            .any(|name| charset.eq_ignore_ascii_case(name)))
-        .then(|| charset.to_owned())
-    }
-
-    /// Reads the whole body as JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`], whose source says line and column; else as [`bytes`](Self::bytes).
-    #[cfg(feature = "json")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
-    pub async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T> {
-        let uri = self.answer.uri.clone();
-        let bytes = self.bytes().await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            undecoded(&uri, "the body is not the JSON that was expected").with_source(error)
-        })
-    }
 }
 
 /// Makes room for so many bytes more: twice what there was, but not for more than there may be.
@@ -112,10 +59,4 @@ fn make_room(all: &mut Vec<u8>, more: usize, limit: u64) {
         let capacity = all.capacity().saturating_mul(2).min(limit);
         all.reserve_exact(more.max(capacity - all.len()));
     }
-}
-
-/// The error for a body that is not what it was asked to be read as.
-fn undecoded(uri: &Uri, message: impl Into<Box<str>>) -> Error {
-    let error = Error::new(ErrorKind::Decode).with_message(message);
-    error.with_uri(uri).after_sending()
 }

@@ -6,6 +6,17 @@ mod answer;
 
 mod collect;
 
+#[cfg(feature = "charset")]
+mod charset;
+#[cfg(not(feature = "charset"))]
+#[path = "no_charset.rs"]
+mod charset;
+
+mod text;
+
+#[cfg(feature = "json")]
+mod json;
+
 mod status;
 
 pub use answer::Response;

@@ -1,0 +1,92 @@
+//! The whole body as text.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Uri};
+
+use super::answer::Response;
+use super::charset::Charset;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How much of a charset's name is shown that is not known, in bytes.
+const SHOWN: usize = 40;
+
+impl Response {
+    /// Reads the whole body as text.
+    ///
+    /// In the charset that a byte order mark stands for, which is left out, or else the `Content-Type`
+    /// names; UTF-8 where neither does. Without the feature `charset` there is only UTF-8, which covers
+    /// ASCII.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode), if the body is not in its charset, or that is not
+    /// known, which is told before anything is read; else as [`bytes`](Self::bytes).
+    pub async fn text(self) -> Result<String> {
+        self.read_text(None, false).await
+    }
+
+    /// Reads the whole body as [`text`](Self::text), with U+FFFD (�) for what is not in its charset.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text), but for what is replaced.
+    pub async fn text_lossy(self) -> Result<String> {
+        self.read_text(None, true).await
+    }
+
+    /// Reads the whole body as [`text`](Self::text), in `charset` instead of UTF-8 where the server does
+    /// not say in which it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text); `charset` itself may be unknown as well.
+    #[cfg(feature = "charset")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "charset")))]
+    pub async fn text_with_charset(self, charset: &str) -> Result<String> {
+        self.read_text(Some(charset), false).await
+    }
+
+    async fn read_text(self, default: Option<&str>, lossy: bool) -> Result<String> {
+        let label = charset_of(&self.answer.head.headers).or(default);
+        let charset = match label.map(|label| (label, Charset::named(label))) {
+            None => Charset::UTF_8,
+            Some((_, Some(charset))) => charset,
+            Some((label, None)) => {
+                let shown: String = label.chars().take(SHOWN).collect();
+                let message = format!("the body is in {shown}, {}", Charset::UNKNOWN);
+                return Err(undecoded(&self.answer.uri, message));
+            }
+        };
+        let uri = self.answer.uri.clone();
+        let body = self.bytes().await?;
+        charset.decode(body, lossy).map_err(|(charset, source)| {
+            let error = undecoded(&uri, format!("the body is not {charset}"));
+            match source {
+                Some(source) => error.with_source(source),
+                None => error,
+            }
+        })
+    }
+}
+
+/// The charset that the `Content-Type` names, unless UTF-8 covers it.
+fn charset_of(headers: &HeaderMap) -> Option<&str> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let charset = content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
+    })?;
+    let covered = ["us-ascii", "ascii"];
+    let is_covered = covered
+        .iter()
+        .any(|name| charset.eq_ignore_ascii_case(name));
+    (!is_covered && !charset.is_empty()).then_some(charset)
+}
+
+/// The error for a body that is not what it was asked to be read as.
+pub(super) fn undecoded(uri: &Uri, message: impl Into<Box<str>>) -> Error {
+    let error = Error::new(ErrorKind::Decode).with_message(message);
+    error.with_uri(uri).after_sending()
+}
