@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{CONNECTION, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Origin;
 
-use crate::config::{PoolConfig, Protocols, RequestDefaults, WhenClosed};
+use crate::config::{PoolConfig, Protocols, RaiseForStatus, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::cookies::CookieStore;
 use crate::error::{BoxError, Error, ErrorKind, Result};
@@ -166,8 +166,32 @@ impl<C: Connector> SessionBuilder<C> {
     }
 
     /// Sets whether 4xx and 5xx are errors. Default: `false`.
+    ///
+    /// The error has the [`status`](Error::status), the [`headers`](Error::headers) and the first 8 KiB of
+    /// the [`body`](Error::body), for which it waits at most five seconds.
     pub fn raise_for_status(mut self, raise: bool) -> Self {
-        self.defaults.raise_for_status = raise;
+        self.defaults.raise_for_status = raise.into();
+        self
+    }
+
+    /// Sets which statuses are errors, in place of [`raise_for_status`](Self::raise_for_status).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hyper_session::{SessionHolder, StatusCode};
+    ///
+    /// let holder: SessionHolder = SessionHolder::builder()
+    ///     .raise_for_status_if(|status| status.is_server_error() || status == StatusCode::FORBIDDEN)
+    ///     .build()?;
+    /// # drop(holder);
+    /// # Ok::<(), hyper_session::Error>(())
+    /// ```
+    pub fn raise_for_status_if(
+        mut self,
+        refuses: impl Fn(StatusCode) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.defaults.raise_for_status = RaiseForStatus::If(Arc::new(refuses));
         self
     }
 

@@ -1,9 +1,10 @@
 //! Plain data: the options of a session, and all their defaults in one place.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use url::Origin;
 
 use crate::cookies::CookieStore;
@@ -181,6 +182,42 @@ impl Default for Reading {
     }
 }
 
+/// Which statuses are errors.
+#[derive(Clone, Default)]
+pub(crate) enum RaiseForStatus {
+    #[default]
+    Never,
+    /// Those of 4xx and 5xx.
+    Errors,
+    If(Arc<dyn Fn(StatusCode) -> bool + Send + Sync>),
+}
+
+impl RaiseForStatus {
+    pub(crate) fn refuses(&self, status: StatusCode) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Errors => status.is_client_error() || status.is_server_error(),
+            Self::If(refuses) => refuses(status),
+        }
+    }
+}
+
+impl From<bool> for RaiseForStatus {
+    fn from(raise: bool) -> Self {
+        if raise { Self::Errors } else { Self::Never }
+    }
+}
+
+impl fmt::Debug for RaiseForStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Never => "Never",
+            Self::Errors => "Errors",
+            Self::If(_) => "If(..)",
+        })
+    }
+}
+
 /// What a session adds to each of its requests.
 #[derive(Clone)]
 pub(crate) struct RequestDefaults {
@@ -190,8 +227,8 @@ pub(crate) struct RequestDefaults {
     pub(crate) timeouts: Timeouts,
     /// How the bodies of responses are read.
     pub(crate) reading: Reading,
-    /// Whether 4xx and 5xx are errors. Default: false.
-    pub(crate) raise_for_status: bool,
+    /// Which statuses are errors. Default: none.
+    pub(crate) raise_for_status: RaiseForStatus,
     /// Who keeps the cookies. Default: nobody.
     pub(crate) cookies: Option<Arc<dyn CookieStore>>,
     /// Which redirects are followed. Default: up to 10 in a row.
@@ -210,7 +247,7 @@ impl Default for RequestDefaults {
             headers: HeaderMap::new(),
             timeouts: Timeouts::default(),
             reading: Reading::default(),
-            raise_for_status: false,
+            raise_for_status: RaiseForStatus::default(),
             cookies: None,
             redirect: RedirectPolicy::default(),
             trusted_origins: Vec::new(),

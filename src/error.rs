@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 /// A `Result` whose error is this crate's [`Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,7 +36,8 @@ struct Inner {
 /// What is known of the response that the error is about.
 struct Answer {
     status: StatusCode,
-    body: Bytes,
+    headers: Option<HeaderMap>,
+    body: Option<Bytes>,
 }
 
 /// What went wrong.
@@ -57,7 +58,7 @@ pub enum ErrorKind {
     Timeout(TimeoutPhase),
     /// The session is closed, or was closed under the request.
     Closed,
-    /// `raise_for_status`: the server answered 4xx or 5xx.
+    /// `raise_for_status`: the server answered 4xx or 5xx, or what `raise_for_status_if` refuses.
     Status,
     /// A redirect that could not be followed: one too many, to no http or https URL, refused by the
     /// policy, or asking once more for a body that can be sent only once. [`Error::url`] is the URL
@@ -142,14 +143,18 @@ impl Error {
         error.with_message(message)
     }
 
-    pub(crate) fn status_code(status: StatusCode, body: Bytes) -> Self {
-        let error = Self::new(ErrorKind::Status).after_sending();
-        error.with_answer(status, body)
-    }
-
-    /// Names the status, and keeps the head of the body.
-    pub(crate) fn with_answer(mut self, status: StatusCode, body: Bytes) -> Self {
-        self.0.answer = Some(Box::new(Answer { status, body }));
+    /// Names the status, and keeps what else is known of the response.
+    pub(crate) fn with_answer(
+        mut self,
+        status: StatusCode,
+        headers: Option<HeaderMap>,
+        body: Option<Bytes>,
+    ) -> Self {
+        self.0.answer = Some(Box::new(Answer {
+            status,
+            headers,
+            body,
+        }));
         self
     }
 
@@ -202,12 +207,20 @@ impl Error {
         self.0.answer.as_ref().map(|answer| answer.status)
     }
 
-    /// The head of the response's body: at most 8 KiB of one that was refused by its status, 512 bytes
-    /// of one that is not the JSON that was expected. `None` of others.
+    /// The headers of a response that was refused by its status.
     ///
-    /// Neither `Display` nor `Debug` show it: it may hold what is not for everybody.
+    /// Neither `Display` nor `Debug` shows them.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.0.answer.as_ref()?.headers.as_ref()
+    }
+
+    /// The head of the response's body: at most 8 KiB of one that was refused by its status, 512 bytes
+    /// of one that is not the JSON that was expected. `None` of others, and of one that is still to be
+    /// read ([`error_for_status_ref`](crate::Response::error_for_status_ref)).
+    ///
+    /// Neither `Display` nor `Debug` shows it: it may hold what is not for everybody.
     pub fn body(&self) -> Option<&[u8]> {
-        self.0.answer.as_ref().map(|answer| &answer.body[..])
+        self.0.answer.as_ref()?.body.as_deref()
     }
 
     /// Whether a time limit passed, in whichever phase.
@@ -231,7 +244,7 @@ impl Error {
         self.0.kind == ErrorKind::Closed
     }
 
-    /// Whether the server answered 4xx or 5xx and `raise_for_status` was on.
+    /// Whether the server answered, and `raise_for_status` or `raise_for_status_if` refused its status.
     pub fn is_status(&self) -> bool {
         self.0.kind == ErrorKind::Status
     }

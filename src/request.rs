@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, EXPECT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use serde::Serialize;
 
 use crate::body::Body;
 #[cfg(feature = "multipart")]
 use crate::body::multipart::Form;
+use crate::config::RaiseForStatus;
 use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
@@ -247,7 +248,18 @@ impl RequestBuilder {
     /// Sets whether 4xx and 5xx are errors. Default: the session's setting.
     pub fn raise_for_status(self, raise: bool) -> Self {
         self.change(|call| {
-            call.options.raise_for_status = Some(raise);
+            call.options.raise_for_status = Some(raise.into());
+            Ok(())
+        })
+    }
+
+    /// Sets which statuses are errors, in place of the session's setting.
+    pub fn raise_for_status_if(
+        self,
+        refuses: impl Fn(StatusCode) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.change(|call| {
+            call.options.raise_for_status = Some(RaiseForStatus::If(Arc::new(refuses)));
             Ok(())
         })
     }
@@ -346,7 +358,8 @@ impl RequestBuilder {
     /// # Errors
     ///
     /// What was wrong with the request, before anything went out; then whatever
-    /// [`ErrorKind`](crate::ErrorKind) names. With `raise_for_status`, 4xx and 5xx as well.
+    /// [`ErrorKind`](crate::ErrorKind) names. With `raise_for_status`, 4xx and 5xx as well, or what
+    /// `raise_for_status_if` refuses.
     ///
     /// # Cancel safety
     ///

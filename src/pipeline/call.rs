@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 
 use crate::body::Body;
+use crate::config::RaiseForStatus;
 use crate::error::Result;
 use crate::pool::Outgoing;
 use crate::redirect::RedirectPolicy;
@@ -17,7 +18,7 @@ use crate::url::{BaseUrl, Location, Target, no_base};
 pub(crate) struct CallOptions {
     /// Unless the session's holds.
     pub(crate) timeout: Option<Limit>,
-    pub(crate) raise_for_status: Option<bool>,
+    pub(crate) raise_for_status: Option<RaiseForStatus>,
     pub(crate) decompress: Option<bool>,
     pub(crate) max_body: Option<u64>,
     pub(crate) idempotent: bool,

@@ -108,9 +108,10 @@ impl Client {
             }
             timeouts.total = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         };
-        let raise = call.options.raise_for_status;
-        if raise.unwrap_or(self.defaults.raise_for_status) {
-            return response.error_for_status().await;
+        let raise = call.options.raise_for_status.as_ref();
+        let raise = raise.unwrap_or(&self.defaults.raise_for_status);
+        if raise.refuses(response.status()) {
+            return Err(response.into_error().await);
         }
         Ok(response)
     }

@@ -37,7 +37,7 @@ impl Response {
             let message = format!("the body is not the JSON that was expected, {place}");
             let head = Bytes::copy_from_slice(&body[..body.len().min(ERROR_BODY)]);
             undecoded(&uri, message)
-                .with_answer(status, head)
+                .with_answer(status, None, Some(head))
                 .with_source(error)
         })
     }

@@ -1,13 +1,16 @@
 //! The response as its status.
 
+use std::mem;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::answer::Response;
-use crate::error::{Error, Result};
+use crate::config::RaiseForStatus;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How much of a refused response's body its error keeps.
 const ERROR_BODY: usize = 8 * 1024;
@@ -16,18 +19,50 @@ const ERROR_BODY: usize = 8 * 1024;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 
 impl Response {
-    /// Turns 4xx and 5xx into an error, which carries the status and the head of the body.
+    /// Turns 4xx and 5xx into an error, which has the status, the headers and the head of the body.
     ///
-    /// Reads at most 8 KiB of the body for it, for at most five seconds.
+    /// Reads at most 8 KiB of the body for it, for at most five seconds. The rest is treated as that of a
+    /// dropped response.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Status`](crate::ErrorKind::Status). That the body cannot be read does not hide the status.
-    pub async fn error_for_status(mut self) -> Result<Self> {
-        if !(self.answer.head.status.is_client_error() || self.answer.head.status.is_server_error())
-        {
-            return Ok(self);
+    /// [`ErrorKind::Status`](crate::ErrorKind::Status). That the body cannot be read does not hide the
+    /// status.
+    pub async fn error_for_status(self) -> Result<Self> {
+        if RaiseForStatus::Errors.refuses(self.status()) {
+            return Err(self.into_error().await);
         }
+        Ok(self)
+    }
+
+    /// Gives an error for 4xx and 5xx, which has the status and the headers, and leaves the body to be
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Status`](crate::ErrorKind::Status).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use hyper_session::{Response, Result};
+    /// async fn read(answer: Response) -> Result<String> {
+    ///     if let Err(refused) = answer.error_for_status_ref() {
+    ///         println!("{refused}: {}", answer.text_lossy().await?);
+    ///         return Err(refused);
+    ///     }
+    ///     answer.text().await
+    /// }
+    /// ```
+    pub fn error_for_status_ref(&self) -> Result<&Self> {
+        if RaiseForStatus::Errors.refuses(self.status()) {
+            return Err(self.refused(self.headers().clone(), None));
+        }
+        Ok(self)
+    }
+
+    /// Turns the response into the error that its status is.
+    pub(crate) async fn into_error(mut self) -> Error {
         let mut body = BytesMut::new();
         let head_of_body = async {
             while body.len() < ERROR_BODY {
@@ -44,6 +79,14 @@ impl Response {
             head_of_body.await;
         }
         body.truncate(ERROR_BODY);
-        Err(Error::status_code(self.answer.head.status, body.freeze()).with_uri(&self.answer.uri))
+        let headers = mem::take(self.headers_mut());
+        self.refused(headers, Some(body.freeze()))
+    }
+
+    fn refused(&self, headers: HeaderMap, body: Option<Bytes>) -> Error {
+        Error::new(ErrorKind::Status)
+            .with_answer(self.status(), Some(headers), body)
+            .with_uri(&self.answer.uri)
+            .after_sending()
     }
 }
