@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Origin;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use futures::Stream;
+use futures_util::Stream;
 use http::Method;
 
 use crate::builder::SessionBuilder;

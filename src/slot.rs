@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, Either, join_all, select};
+use futures_util::future::{BoxFuture, Either, join_all, select};
 use tokio::sync::{Mutex, Notify};
 
 use crate::builder::Recipe;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::{TryFutureExt, TryStreamExt};
+use futures_util::{TryFutureExt, TryStreamExt};
 use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::StreamBody;

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Future;
-use futures::task::AtomicWaker;
+use futures_util::Future;
+use futures_util::task::AtomicWaker;
 use http::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;

@@ -5,8 +5,8 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use tower_service::Service;
 

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use http::uri::Scheme;
 use tokio::time::Instant;
 

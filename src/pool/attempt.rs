@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use futures::future::BoxFuture;
-use futures::task::AtomicWaker;
+use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
 
 use super::connection::Connection;
 use super::severable::Severable;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use futures::Future;
+use futures_util::Future;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{Attempt, OwnedAttempt};

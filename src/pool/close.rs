@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{join_all, select};
+use futures_util::FutureExt;
+use futures_util::future::{join_all, select};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 

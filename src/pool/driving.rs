@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use futures::future::BoxFuture;
-use futures::task::AtomicWaker;
-use futures::{Future, FutureExt};
+use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
+use futures_util::{Future, FutureExt};
 use hyper::client::conn::http2::Connection;
 use hyper::rt;
 use tokio::task::coop::unconstrained;

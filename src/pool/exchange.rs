@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Future;
-use futures::future::Either;
+use futures_util::Future;
+use futures_util::future::Either;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request};
 use http_body::Body as _;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use futures::Future;
+use futures_util::Future;
 use h2::Reason;
 use http::{Request, Response};
 use hyper::body::Incoming;

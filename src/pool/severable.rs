@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll};
 
-use futures::Future;
+use futures_util::Future;
 
 /// Holds what a future holds (a socket, a permit) until it ends, is given up, or is cut.
 ///
@@ -105,7 +105,7 @@ mod tests {
     use std::sync::Arc;
     use std::task::Waker;
 
-    use futures::FutureExt;
+    use futures_util::FutureExt;
 
     use super::*;
 

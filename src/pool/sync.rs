@@ -3,4 +3,4 @@
 
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-pub(super) use futures::task::AtomicWaker;
+pub(super) use futures_util::task::AtomicWaker;

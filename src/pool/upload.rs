@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use futures::future::select;
-use futures::task::AtomicWaker;
+use futures_util::future::select;
+use futures_util::task::AtomicWaker;
 
 use super::http1::Link;
 use super::http2::called_off;

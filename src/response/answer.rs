@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use http::{Extensions, HeaderMap, StatusCode, Uri, Version};
 use http_body::Body as _;
 use http_body_util::{BodyDataStream, BodyExt};
