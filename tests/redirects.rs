@@ -23,6 +23,8 @@ use hyper_session::{
 };
 use support::dice::Dice;
 use support::gate::Gate;
+#[cfg(feature = "http2")]
+use support::http2::{Call, Http2Server, Manner, Then};
 use support::raw::RawPeer;
 use support::server::{self, Server, echo, full, respond, text};
 use url::{Url, form_urlencoded};
@@ -1149,5 +1151,74 @@ async fn a_body_that_can_be_made_again_is_made_again_for_a_hop_that_asks_for_it(
         expected += 1 + if status == 303 { 0 } else { hops };
         assert_eq!(made.load(Ordering::SeqCst), expected, "{status}");
     }
+    Ok(())
+}
+
+/// Says what it has seen, after a redirect if the path says so.
+#[cfg(feature = "http2")]
+async fn tell(mut call: Call) -> Then {
+    if let Some(place) = call.request.uri().query() {
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        let place = HeaderValue::from_str(place).expect("a header value");
+        response.headers_mut().insert(LOCATION, place);
+        // With a body that nobody reads.
+        if let Ok(mut body) = call.answer.send_response(response, false) {
+            let _ = body.send_data(Bytes::from("it is not here"), false);
+        }
+        return Then::GoOn;
+    }
+    let body = call.body().await;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let request = &call.request;
+    let header = |name: &str| {
+        let value = request.headers().get(name);
+        value.map_or("-", |value| value.to_str().expect("ASCII"))
+    };
+    let told = [
+        request.method().as_str(),
+        &request.uri().to_string(),
+        header("host"),
+        header("x-api-key"),
+        header("referer"),
+        header("content-type"),
+        &body,
+    ];
+    let told = told.join(" ");
+    call.text(told)
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn a_hop_speaks_what_its_origin_speaks() -> Result<()> {
+    let world = World::start();
+    let shared = Http2Server::start_tls(Manner::default(), tell);
+    let session = world.builder().open().await?;
+    let request = |url: &str| {
+        let request = session.post(url).header("x-api-key", "secret");
+        request.header(CONTENT_TYPE, "text/x").body("content")
+    };
+    // Within HTTP/2, from HTTP/1 to it, and back.
+    let within = shared.url("/a?/b");
+    let end = shared.url("/b");
+    let response = request(&within).send().await?;
+    assert_eq!(response.version(), http::Version::HTTP_2);
+    let expected = format!("POST {end} - secret {within} text/x content");
+    assert_eq!(response.text().await?, expected);
+
+    let response = request(&to(&world.secure, 308, &end)).send().await?;
+    let origin = world.origin(Secure);
+    let expected = format!("POST {end} - - {origin}/ text/x content");
+    assert_eq!(response.text().await?, expected);
+
+    let back = world.way(Secure, &[]);
+    let response = request(&shared.url(&format!("/a?{back}"))).send().await?;
+    assert_eq!(response.version(), http::Version::HTTP_11);
+    assert_eq!(seen(&response, "host"), back.split('/').nth(2));
+    assert_eq!(seen(&response, "x-api-key"), None);
+    assert_eq!(response.text().await?, "content");
+
+    let stats = session.stats();
+    assert_eq!((stats.opened, stats.in_use, stats.exchanges), (2, 0, 0));
     Ok(())
 }
