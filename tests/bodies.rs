@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::stream;
-use http::Request;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Request};
 use http_body_util::BodyExt;
 use hyper_session::{Body, ErrorKind, Response, Result, Session};
 use support::raw::RawPeer;
-use support::server::Server;
+use support::server::{Server, echo, status};
 
 /// A folder that is gone after the test.
 struct Folder(PathBuf);
@@ -200,6 +200,31 @@ async fn a_file_and_a_body_that_is_made_are_sent_again_where_a_connection_had_di
         assert_eq!(peer.accepted(), 2);
     }
     assert_eq!(made.load(Ordering::Relaxed), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_follows_a_redirect_that_asks_for_it_again() -> Result<()> {
+    let folder = Folder::new("redirect");
+    let server = Server::start(async |request| match request.uri().path() {
+        "/from" => {
+            let mut answer = status(307);
+            let to = HeaderValue::from_static("/to");
+            answer.headers_mut().insert(LOCATION, to);
+            answer
+        }
+        _ => echo(request),
+    });
+    let session = open(&server).await?;
+    let body = Body::file(folder.file("x.bin", "the body")).await?;
+    let answer = session.put("from").body(body).send().await?;
+    assert_eq!(answer.url().path(), "/to");
+    assert_eq!(seen(&answer, "content-length"), Some("8"));
+    assert_eq!(
+        seen(&answer, "content-type"),
+        Some("application/octet-stream")
+    );
+    assert_eq!(answer.text().await?, "the body");
     Ok(())
 }
 

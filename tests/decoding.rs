@@ -20,7 +20,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_session::{Body, Error, ErrorKind, Response, Result, Session};
 use support::accounts::{Accounts, assert_accounts};
-use support::coding::{CODINGS, brotli, code, deflate, gzip, raw_deflate, zstd};
+use support::coding::{CODINGS, brotli, code, deflate, gzip, raw_deflate, windowed, zstd};
 use support::raw::RawPeer;
 use support::server::{self, Server, channel_body, full, respond, status, text};
 
@@ -286,6 +286,20 @@ async fn a_body_that_is_not_what_it_says_is_an_error_with_a_cause() -> Result<()
         assert!(error.source().is_some(), "{coding}");
         // There is nothing after an error.
         assert_eq!(answer.chunk().await?, None);
+    }
+    Ok(())
+}
+
+/// RFC 9659 §3 and RFC 7932 §9.1: a few bytes may not ask for gigabytes of memory.
+#[tokio::test]
+async fn a_window_that_is_larger_than_http_allows_is_refused() -> Result<()> {
+    for (coding, allowed, refused) in [("zstd", 23, 24), ("br", 24, 25)] {
+        let text = long_text();
+        let body = windowed(coding, allowed, text.as_bytes());
+        assert_eq!(get(&serving(coding, body)).await?.text().await?, text);
+        let body = windowed(coding, refused, text.as_bytes());
+        let error = get(&serving(coding, body)).await?.text().await.unwrap_err();
+        assert_undecoded(&error, "the body cannot be decoded as");
     }
     Ok(())
 }

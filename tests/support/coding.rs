@@ -51,6 +51,30 @@ pub fn zstd(plain: &[u8]) -> Vec<u8> {
     zstd::stream::encode_all(plain, 1).expect("a Vec takes all")
 }
 
+/// Codes `plain` with a window of 2 to the power of `log` bytes, larger than the standard's as well.
+pub fn windowed(coding: &str, log: u32, plain: &[u8]) -> Vec<u8> {
+    match coding {
+        "zstd" => {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).expect("1 is a level");
+            encoder.window_log(log).expect("zstd has such windows");
+            encoder.write_all(plain).expect("a Vec takes all");
+            encoder.finish().expect("a Vec takes all")
+        }
+        "br" => {
+            let parameters = brotli::enc::BrotliEncoderParams {
+                quality: 5,
+                lgwin: log.cast_signed(),
+                large_window: log > 24,
+                ..Default::default()
+            };
+            let mut coded = Vec::new();
+            brotli::BrotliCompress(&mut &*plain, &mut coded, &parameters).expect("a Vec takes all");
+            coded
+        }
+        other => panic!("{other} has no window to be chosen"),
+    }
+}
+
 /// What expands to a gigabyte of zeros, part by part; none is made before it is asked for.
 pub fn bomb(coding: &str) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
     let made = Made::default();
