@@ -216,9 +216,9 @@ impl<C: Connector> SessionBuilder<C> {
     /// Default: 1 GiB where all of it is collected, as by `text`, `json` and `bytes`; no limit where it
     /// is read part by part. What is set here holds for both.
     ///
-    /// A longer one fails with [`ErrorKind::BodyTooLarge`], and its connection is closed, unless it was
-    /// free again with the head. A decoder needs memory beyond that: 32 KiB of window for `gzip` and
-    /// `deflate`, up to 8 MiB for `zstd`, 16 MiB for `br`; and 64 KiB for the next part.
+    /// A longer one fails with [`ErrorKind::BodyTooLarge`]. Its connection is closed, over HTTP/2 its
+    /// stream reset, unless all of it had come with the head. A decoder needs memory beyond that: 32 KiB of
+    /// window for `gzip` and `deflate`, up to 8 MiB for `zstd`, 16 MiB for `br`; and 64 KiB for the next part.
     pub fn max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.defaults.reading.max_body = Some(bytes.into().unwrap_or(u64::MAX));
         self

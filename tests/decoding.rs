@@ -290,6 +290,51 @@ async fn a_body_that_is_not_what_it_says_is_an_error_with_a_cause() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn however_a_body_is_damaged_it_comes_to_an_end() -> Result<()> {
+    let (seed, plain) = (11, long_text());
+    let server = Server::start(async move |request| {
+        // The path says what and how: `/br/17`.
+        let mut path = request.uri().path()[1..].split('/');
+        let coding = path.next().unwrap();
+        let number: u64 = path.next().unwrap().parse().unwrap();
+        let mut dice = fastrand::Rng::with_seed(seed + number);
+        let mut body = code(coding, &plain.as_bytes()[..dice.usize(1..2_000)]);
+        for _ in 0..dice.usize(1..5) {
+            let at = dice.usize(..body.len());
+            match dice.u8(..3) {
+                0 => body[at] ^= 1 << dice.u8(..8),
+                1 => body.truncate(at + 1),
+                _ => body.insert(at, dice.u8(..)),
+            }
+        }
+        let mut answer = text(body);
+        let value = HeaderValue::from_str(coding).unwrap();
+        answer.headers_mut().insert(CONTENT_ENCODING, value);
+        answer
+    });
+    let session = open(&server).await?;
+    for coding in CODINGS {
+        let mut refused = 0;
+        for number in 0..100 {
+            let damaged = session.get(format!("{coding}/{number}")).max_body(1 << 20);
+            match damaged.send().await?.bytes().await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(matches!(
+                        error.kind(),
+                        ErrorKind::Decode | ErrorKind::BodyTooLarge
+                    ));
+                    refused += 1;
+                }
+            }
+        }
+        // Brotli has no checksum: some damage is read as another text.
+        assert!(refused > 50, "{coding}: {refused}");
+    }
+    Ok(())
+}
+
 /// RFC 9659 §3 and RFC 7932 §9.1: a few bytes may not ask for gigabytes of memory.
 #[tokio::test]
 async fn a_window_that_is_larger_than_http_allows_is_refused() -> Result<()> {
@@ -470,5 +515,37 @@ async fn trailers_come_after_what_was_coded() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn over_http2_only_the_stream_of_a_bad_body_is_given_up() -> Result<()> {
+    use support::http2::{Http2Server, Manner, Then};
+
+    let server = Http2Server::start(Manner::default(), async |mut call| {
+        let is_good = call.request.uri().path() == "/good";
+        let answer = http::Response::builder().header(CONTENT_ENCODING, "gzip");
+        let answer = answer.body(()).unwrap();
+        let mut body = call.answer.send_response(answer, false).unwrap();
+        if is_good {
+            body.send_data(gzip(b"text").into(), true).unwrap();
+            return Then::GoOn;
+        }
+        body.send_data(vec![0xff; 100].into(), false).unwrap();
+        // It never ends by itself: it is reset.
+        let reset = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
+        assert_eq!(reset.unwrap(), h2::Reason::CANCEL);
+        Then::GoOn
+    });
+    let session = Session::builder().http2_prior_knowledge().open().await?;
+    let good = session.get(server.url("/good")).send().await?;
+    assert_eq!(good.text().await?, "text");
+    let mut bad = session.get(server.url("/bad")).send().await?;
+    assert_undecoded(&bad.chunk().await.unwrap_err(), "the body cannot be");
+    assert_eq!(session.stats().exchanges, 0);
+    let good = session.get(server.url("/good")).send().await?;
+    assert_eq!(good.text().await?, "text");
+    assert_eq!((session.stats().opened, session.stats().open), (1, 1));
     Ok(())
 }

@@ -351,10 +351,11 @@ impl HttpBody for Again {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Self::Unmade(make) = &*self {
-            match make() {
-                Some(made) => *self = Self::Made(made),
-                None => return Poll::Ready(Some(Err(Error::new(ErrorKind::Body)))),
-            }
+            let Some(made) = make() else {
+                let error = Error::new(ErrorKind::Body);
+                return Poll::Ready(Some(Err(error.with_message("it cannot be made again"))));
+            };
+            *self = Self::Made(made);
         }
         match &mut *self {
             Self::Made(made) => Pin::new(made).poll_frame(cx),
