@@ -232,12 +232,20 @@ impl<C: Connector> SessionBuilder<C> {
 
     /// Limits resolving, connecting and TLS together. `None`: no limit. Default: 30 s.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.pool.connect_timeout = timeout.into();
+        self.defaults.timeouts.connect = timeout.into();
         self
     }
 
-    /// Limits the wait for the response's head, from when the request goes out; from its last progress
-    /// while a large or streamed body is being sent. `None`: no limit. Default: 300 s.
+    /// Limits the wait between two parts of a large or streamed request body, of 64 KiB at the most where
+    /// it is made of bytes: for the body to give the next one, and the peer to take it. `None`: no limit.
+    /// Default: 300 s.
+    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.defaults.timeouts.write = timeout.into();
+        self
+    }
+
+    /// Limits the wait for the response's head, from when the request has gone out. `None`: no limit.
+    /// Default: 300 s.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.defaults.timeouts.head = timeout.into();
         self
@@ -255,7 +263,7 @@ impl<C: Connector> SessionBuilder<C> {
     /// While a connection is being made for the request, alone or for all who wait, its time in the
     /// queue stands still: that is limited by [`connect_timeout`](Self::connect_timeout).
     pub fn pool_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.pool.pool_timeout = timeout.into();
+        self.defaults.timeouts.pool = timeout.into();
         self
     }
 
@@ -444,7 +452,7 @@ impl<C: Connector> SessionBuilder<C> {
         let base = self.base_url.as_deref().map(BaseUrl::parse).transpose()?;
         let connector = (self.make_connector)(&ConnectOptions {
             tls_root_pems: self.tls_root_pems,
-            connect_timeout: pool.connect_timeout,
+            connect_timeout: defaults.timeouts.connect,
             protocols: pool.http.protocols,
         })?;
         Ok(Recipe {

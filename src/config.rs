@@ -30,10 +30,6 @@ pub(crate) struct PoolConfig {
     pub(crate) retry_stale: bool,
     /// How much of a dropped body is read off to save its connection. Default: 64 KiB.
     pub(crate) drain_bytes: u64,
-    /// How long a request queues at the limit. Default: 300 s.
-    pub(crate) pool_timeout: Option<Duration>,
-    /// How long resolving, connecting and TLS may take together. Default: 30 s.
-    pub(crate) connect_timeout: Option<Duration>,
     /// How connections speak HTTP.
     pub(crate) http: HttpConfig,
 }
@@ -132,18 +128,22 @@ impl Default for PoolConfig {
             max_requests: None,
             retry_stale: true,
             drain_bytes: 64 * 1024,
-            pool_timeout: Some(Duration::from_secs(300)),
-            connect_timeout: Some(Duration::from_secs(30)),
             http: HttpConfig::default(),
         }
     }
 }
 
-/// The time limits of one request.
+/// The time limits of a request. `None`: no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
     /// The whole request with its body. Default: none.
     pub(crate) total: Option<Duration>,
+    /// In the queue for a connection. Default: 300 s.
+    pub(crate) pool: Option<Duration>,
+    /// Resolving, connecting and TLS. Default: 30 s.
+    pub(crate) connect: Option<Duration>,
+    /// From one part of the request's body to the next. Default: 300 s.
+    pub(crate) write: Option<Duration>,
     /// From the request on the wire to the response's head. Default: 300 s.
     pub(crate) head: Option<Duration>,
     /// Between two reads of the body. Default: 300 s.
@@ -152,10 +152,42 @@ pub(crate) struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
+        let patient = Some(Duration::from_secs(300));
         Self {
             total: None,
-            head: Some(Duration::from_secs(300)),
-            read: Some(Duration::from_secs(300)),
+            pool: patient,
+            connect: Some(Duration::from_secs(30)),
+            write: patient,
+            head: patient,
+            read: patient,
+        }
+    }
+}
+
+/// `None`: no limit.
+pub(crate) type Limit = Option<Duration>;
+
+/// The time limits that a request sets itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OwnTimeouts {
+    pub(crate) total: Option<Limit>,
+    pub(crate) pool: Option<Limit>,
+    pub(crate) connect: Option<Limit>,
+    pub(crate) write: Option<Limit>,
+    pub(crate) head: Option<Limit>,
+    pub(crate) read: Option<Limit>,
+}
+
+impl OwnTimeouts {
+    /// Those of a session, with its own in their places.
+    pub(crate) fn over(&self, sessions: &Timeouts) -> Timeouts {
+        Timeouts {
+            total: self.total.unwrap_or(sessions.total),
+            pool: self.pool.unwrap_or(sessions.pool),
+            connect: self.connect.unwrap_or(sessions.connect),
+            write: self.write.unwrap_or(sessions.write),
+            head: self.head.unwrap_or(sessions.head),
+            read: self.read.unwrap_or(sessions.read),
         }
     }
 }

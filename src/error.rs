@@ -92,6 +92,8 @@ pub enum TimeoutPhase {
     Pool,
     /// `connect_timeout`: resolving, connecting, TLS.
     Connect,
+    /// `write_timeout`: between two parts of the request's body.
+    Write,
     /// `head_timeout`: from the request on the wire to the head of the response.
     Head,
     /// `read_timeout`: between two reads of the body.
@@ -104,6 +106,7 @@ impl TimeoutPhase {
             Self::Total => "the request took longer than its timeout",
             Self::Pool => "no connection of the pool became free in time",
             Self::Connect => "no connection was made in time",
+            Self::Write => "the next part of the request's body was not sent in time",
             Self::Head => "the response's head did not come in time",
             Self::Read => "the next part of the body did not come in time",
         }

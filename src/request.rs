@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::body::Body;
 #[cfg(feature = "multipart")]
 use crate::body::multipart::Form;
-use crate::config::RaiseForStatus;
+use crate::config::{OwnTimeouts, RaiseForStatus};
 use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
@@ -239,8 +239,46 @@ impl RequestBuilder {
     ///
     /// `None` lifts the session's limit, say for one long download. Default: the session's `timeout`.
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limit(|own| own.total = Some(timeout.into()))
+    }
+
+    /// Limits the wait in the queue for a connection. `None`: no limit. Default: the session's
+    /// [`pool_timeout`](crate::SessionBuilder::pool_timeout).
+    pub fn pool_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limit(|own| own.pool = Some(timeout.into()))
+    }
+
+    /// Limits resolving, connecting and TLS, if a connection is made for this request. `None`: no limit.
+    /// Default: the session's [`connect_timeout`](crate::SessionBuilder::connect_timeout), which limits
+    /// TCP's part in any case.
+    ///
+    /// A connect that others wait for as well has the limit of the request that began it.
+    pub fn connect_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limit(|own| own.connect = Some(timeout.into()))
+    }
+
+    /// Limits the wait between two parts of the request's body. `None`: no limit. Default: the session's
+    /// [`write_timeout`](crate::SessionBuilder::write_timeout).
+    pub fn write_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limit(|own| own.write = Some(timeout.into()))
+    }
+
+    /// Limits the wait for the response's head. `None`: no limit. Default: the session's
+    /// [`head_timeout`](crate::SessionBuilder::head_timeout).
+    pub fn head_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limit(|own| own.head = Some(timeout.into()))
+    }
+
+    /// Limits the wait between two reads of the response's body. `None`: no limit. Default: the session's
+    /// [`read_timeout`](crate::SessionBuilder::read_timeout).
+    pub fn read_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limit(|own| own.read = Some(timeout.into()))
+    }
+
+    /// Sets a time limit of its own, and leaves the others as they are.
+    fn limit(self, set: impl FnOnce(&mut OwnTimeouts)) -> Self {
         self.change(|call| {
-            call.options.timeout = Some(timeout.into());
+            set(call.options.timeouts.get_or_insert_default());
             Ok(())
         })
     }

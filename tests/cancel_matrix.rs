@@ -142,10 +142,26 @@ impl Phase {
             Self::Resolve => (Stage::Resolve, connecting, unsent(ErrorKind::Connect)),
             Self::Connect => (Stage::Connect, connecting, unsent(ErrorKind::Connect)),
             Self::Tls => (Stage::Tls, connecting, unsent(ErrorKind::Tls)),
-            Self::WriteHead => (Stage::WriteHead, busy, sent(ErrorKind::Protocol)),
-            Self::UploadSource => (Stage::Elsewhere, busy, sent(ErrorKind::Body)),
-            Self::UploadPeer => (Stage::WriteBody, busy, sent(ErrorKind::Protocol)),
-            Self::Head => (Stage::Head, busy, sent(ErrorKind::Protocol)),
+            Self::WriteHead => (
+                Stage::WriteHead,
+                busy,
+                sent(ErrorKind::Protocol, TimeoutPhase::Head),
+            ),
+            Self::UploadSource => (
+                Stage::Elsewhere,
+                busy,
+                sent(ErrorKind::Body, TimeoutPhase::Write),
+            ),
+            Self::UploadPeer => (
+                Stage::WriteBody,
+                busy,
+                sent(ErrorKind::Protocol, TimeoutPhase::Write),
+            ),
+            Self::Head => (
+                Stage::Head,
+                busy,
+                sent(ErrorKind::Protocol, TimeoutPhase::Head),
+            ),
             Self::Body => (
                 Stage::LargeBody,
                 busy,
@@ -197,8 +213,8 @@ fn unsent(error: ErrorKind) -> [Outcome; 3] {
     [Answered, failed(error, false), late]
 }
 
-fn sent(error: ErrorKind) -> [Outcome; 3] {
-    let late = failed(ErrorKind::Timeout(TimeoutPhase::Head), true);
+fn sent(error: ErrorKind, phase: TimeoutPhase) -> [Outcome; 3] {
+    let late = failed(ErrorKind::Timeout(phase), true);
     [Answered, failed(error, true), late]
 }
 
@@ -338,6 +354,7 @@ impl World {
             .pool_max_connections(1)
             .pool_timeout(LIMIT)
             .connect_timeout(LIMIT)
+            .write_timeout(LIMIT)
             .head_timeout(LIMIT)
             // Longer: that of the exchange which has the connection does not end the queue.
             .read_timeout(LIMIT * 10)

@@ -29,8 +29,6 @@ type Network = Counting<Fated<Memory>>;
 /// - `/drip/MS` with ten bytes, one every so many milliseconds;
 /// - `/flood` with a body that always comes and never ends;
 /// - `/deaf` reads nothing after the request's head, and answers never.
-///
-/// Its connections to `http://never` are never made.
 fn network() -> Network {
     let memory = Memory::scripted(|mut end, _| async move {
         loop {
@@ -543,4 +541,94 @@ async fn the_timer_is_gone_with_the_session() {
         assert_eq!(network.numbers().live, 0);
         tasks.assert_back().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_is_told_from_one_that_answers_nothing() {
+    let network = network();
+    let session = open(&network, |builder| {
+        builder.write_timeout(seconds(7)).head_timeout(seconds(20))
+    })
+    .await;
+    let large = vec![b'x'; 1024 * 1024];
+    let parts = large.chunks(300_000).map(<[u8]>::to_vec);
+    let parts = parts.map(Ok::<_, io::Error>).collect::<Vec<_>>();
+    for body in [large.into(), Body::wrap_stream(stream::iter(parts))] {
+        let began = Instant::now();
+        let post = session.post("http://a/deaf").body(body);
+        assert_phase(post.send().await, TimeoutPhase::Write);
+        assert_after(began, seconds(7));
+    }
+    let began = Instant::now();
+    assert_phase(get(&session, "/silent").await, TimeoutPhase::Head);
+    assert_after(began, seconds(20));
+    assert_fine(&session, &network).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_limit_of_a_request_takes_the_place_of_the_sessions_and_of_no_other() {
+    let network = network();
+    let never_first = Fated::new(network.clone(), |number| match number {
+        0..3 => Fate::Never,
+        _ => Fate::Made,
+    });
+    let builder = Session::builder().connector(never_first);
+    let builder = builder
+        .timeout(seconds(100))
+        .connect_timeout(seconds(50))
+        .write_timeout(seconds(40))
+        .head_timeout(seconds(30))
+        .read_timeout(seconds(20))
+        .pool_timeout(seconds(60))
+        .pool_max_connections(1);
+    let session = builder.open().await.unwrap();
+    let large = vec![b'x'; 1024 * 1024];
+    let get = |path: &str| session.get(format!("http://a/{path}"));
+    let post = || session.post("http://a/deaf").body(large.clone());
+    let never = || session.get("http://a/never");
+    let one = seconds(1);
+    let cases = [
+        (never().connect_timeout(one), TimeoutPhase::Connect, 1),
+        (never().head_timeout(one), TimeoutPhase::Connect, 50),
+        (never().connect_timeout(None), TimeoutPhase::Total, 100),
+        (post().write_timeout(one), TimeoutPhase::Write, 1),
+        (post().read_timeout(one), TimeoutPhase::Write, 40),
+        (post().write_timeout(None), TimeoutPhase::Total, 100),
+        (get("silent").head_timeout(one), TimeoutPhase::Head, 1),
+        (get("silent").write_timeout(one), TimeoutPhase::Head, 30),
+        (get("silent").head_timeout(None), TimeoutPhase::Total, 100),
+        (get("stuck").read_timeout(one), TimeoutPhase::Read, 1),
+        (get("stuck").pool_timeout(one), TimeoutPhase::Read, 20),
+        (get("stuck").read_timeout(None), TimeoutPhase::Total, 100),
+        (
+            get("silent").timeout(None).head_timeout(None).timeout(one),
+            TimeoutPhase::Total,
+            1,
+        ),
+    ];
+    for (request, phase, limit) in cases {
+        let shown = format!("{request:?} {phase:?}");
+        let began = Instant::now();
+        let answered = match request.send().await {
+            Ok(response) => response.text().await,
+            Err(error) => Err(error),
+        };
+        assert_phase(answered, phase);
+        assert!(began.elapsed() >= seconds(limit), "{shown}");
+        assert!(began.elapsed() < seconds(limit) + seconds(2), "{shown}");
+    }
+
+    // The only connection is taken.
+    let taken = head(&session, "/stuck").await.unwrap();
+    for (limit, phase, passes) in [
+        (Some(one), TimeoutPhase::Pool, 1),
+        (None, TimeoutPhase::Total, 100),
+    ] {
+        let began = Instant::now();
+        assert_phase(get("ok").pool_timeout(limit).send().await, phase);
+        assert!(began.elapsed() >= seconds(passes), "{phase:?}");
+        assert!(began.elapsed() < seconds(passes) + seconds(2), "{phase:?}");
+    }
+    drop(taken);
+    assert_fine(&session, &network).await;
 }

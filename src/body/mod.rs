@@ -14,4 +14,4 @@ mod report;
 pub mod multipart;
 
 pub use outgoing::Body;
-pub(crate) use streaming::{LARGE, Progress};
+pub(crate) use streaming::Progress;

@@ -62,6 +62,8 @@ struct Part {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     taken: AtomicBool,
+    /// The same, even if it is on its way for long.
+    given: AtomicBool,
     parts: AtomicUsize,
     /// Whether it waits until the peer asks for it.
     held_back: AtomicBool,
@@ -173,6 +175,7 @@ impl Streaming {
     }
 
     fn note_taken(&self) {
+        self.progress.given.store(true, Ordering::Release);
         if !self.ends_large {
             self.progress.taken.store(true, Ordering::Release);
         }
@@ -215,6 +218,11 @@ impl Progress {
     /// ends in a part that takes its time to be sent.
     pub(crate) fn is_taken(&self) -> bool {
         self.taken.load(Ordering::Acquire)
+    }
+
+    /// Whether the last byte has been taken, be it on its way for long after that.
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.load(Ordering::Acquire)
     }
 
     /// Whether nothing is given until the peer asks for it.

@@ -1,13 +1,12 @@
 //! A request that is complete: nothing of it can be refused any more but by the network.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 
 use crate::body::Body;
-use crate::config::RaiseForStatus;
+use crate::config::{OwnTimeouts, RaiseForStatus};
 use crate::error::Result;
 use crate::pool::Outgoing;
 use crate::redirect::RedirectPolicy;
@@ -16,17 +15,14 @@ use crate::url::{BaseUrl, Location, Target, no_base};
 /// What one request sets for itself. Travels in the extensions of an `http::Request`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallOptions {
-    /// Unless the session's holds.
-    pub(crate) timeout: Option<Limit>,
+    /// Where the session's do not hold.
+    pub(crate) timeouts: Option<Box<OwnTimeouts>>,
     pub(crate) raise_for_status: Option<RaiseForStatus>,
     pub(crate) decompress: Option<bool>,
     pub(crate) max_body: Option<u64>,
     pub(crate) idempotent: bool,
     pub(crate) redirect: Option<Arc<RedirectPolicy>>,
 }
-
-/// `None`: no limit.
-pub(crate) type Limit = Option<Duration>;
 
 /// A request on its way from its builder to the pool, boxed once so that nothing of it is moved.
 pub(crate) struct Call {

@@ -64,8 +64,9 @@ impl Client {
             let error = Error::url_invalid("https_only is set, and the URL is http");
             return Err(error.with_uri(&target.uri));
         }
-        let mut timeouts = self.defaults.timeouts;
-        timeouts.total = call.options.timeout.unwrap_or(timeouts.total);
+        let own = call.options.timeouts.as_deref();
+        let own = own.map(|own| Box::new(own.over(&self.defaults.timeouts)));
+        let timeouts = own.as_deref().unwrap_or(&self.defaults.timeouts);
         let mut reading = self.defaults.reading;
         reading.decompress = call.options.decompress.unwrap_or(reading.decompress);
         reading.max_body = call.options.max_body.or(reading.max_body);
@@ -90,7 +91,8 @@ impl Client {
                 uri: &target.uri,
                 default_headers: redirects.default_headers(),
                 accept_encoding: accept_encoding().filter(|_| reading.decompress),
-                timeouts: &timeouts,
+                timeouts,
+                deadline,
                 as_hook: self.as_hook,
             };
             let mut answer = match self.owner.pool().send(&mut call.outgoing, &terms).await {
@@ -106,7 +108,6 @@ impl Client {
             if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, body)? {
                 break Response::new(answer, target, redirects.into_history(), reading);
             }
-            timeouts.total = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         };
         let raise = call.options.raise_for_status.as_ref();
         let raise = raise.unwrap_or(&self.defaults.raise_for_status);

@@ -142,7 +142,7 @@ enum Drawn<'a> {
 
 impl<'a> Ticket<'a> {
     async fn wait(mut self) -> Result<Lane> {
-        let mut queueing = Queueing::new(self.pool.config.pool_timeout);
+        let mut queueing = Queueing::new(self.wants.timeouts.pool);
         let deadline = self.wants.deadline.map(|at| self.pool.clock.instant(at));
         let mut alarm = Alarm::default();
         poll_fn(|cx| {

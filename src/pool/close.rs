@@ -178,9 +178,10 @@ impl Pool {
         self.sever(|entry| {
             entry.background || entry.is_leaving() || matches!(entry.kind, EntryKind::Connecting(_))
         });
-        // What was cut while another thread polled it is closed when that poll is over.
+        // What was cut while another thread polled it is closed when that poll is over; and the goodbyes
+        // of another closer, which may have begun just now, are cut when their time is.
         let gone = self.wait_until(|state| state.entries.is_empty());
-        within(GOODBYE, gone).await;
+        within(2 * GOODBYE, gone).await;
         self.dismiss_timers();
         self.tasks.close();
         // Tasks of a runtime that is not being run end with it; their sockets are closed already.

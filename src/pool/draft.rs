@@ -74,8 +74,8 @@ impl Lane {
 
     /// Makes a body ready for its connection.
     fn prepare(&self, message: &mut Request<Body>) {
+        message.body_mut().split();
         let Self::Http1(connection) = self else {
-            message.body_mut().split();
             message.body_mut().track();
             // It may have been meant for another connection before, which stopped it.
             message.body_mut().stop_at(None);

@@ -25,7 +25,6 @@ use super::line::Line;
 use super::message::{Outgoing, Terms};
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
-use super::timer::millis;
 use super::timings::{Course, nanos};
 use super::wants::Wants;
 use crate::body::Body;
@@ -48,15 +47,14 @@ impl Pool {
         let mut queue = Duration::ZERO;
         let mut now = self.clock.at(began);
         let timeouts = terms.timeouts;
-        let deadline = timeouts
-            .total
-            .map(|total| now.saturating_add(millis(total)));
+        let deadline = terms.deadline.map(|at| self.clock.at(at));
         let may_repeat = self.config.retry_stale && outgoing.can_be_replayed();
         let wants = Wants {
             uri: terms.uri,
             key: Wants::key_of(terms.uri)?,
             runtime: &runtime,
             careful: !may_repeat,
+            timeouts,
             deadline,
         };
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
@@ -71,8 +69,11 @@ impl Pool {
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
-            let limit = Limit::new(TimeoutPhase::Head, timeouts.head, deadline);
-            let failure = match exchange.send(&mut draft, limit, now).await {
+            let limits = Limits {
+                write: Limit::new(TimeoutPhase::Write, timeouts.write, deadline),
+                head: Limit::new(TimeoutPhase::Head, timeouts.head, deadline),
+            };
+            let failure = match exchange.send(&mut draft, limits, now).await {
                 Ok(response) => {
                     let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
                     let answered_at = Instant::now();
@@ -148,7 +149,7 @@ impl Exchange {
     async fn send(
         &mut self,
         draft: &mut Draft<'_>,
-        limit: Limit,
+        limits: Limits,
         now: u64,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
         let (lane, pool) = self.parts();
@@ -160,7 +161,7 @@ impl Exchange {
         let waiting = Waiting {
             pool,
             lane,
-            limit,
+            limits,
             upload: &draft.upload,
         };
         if let Some(answered) = waiting.until_head(answer.as_mut(), now).await {
@@ -214,8 +215,23 @@ type Answer<E> = Result<Response<hyper::body::Incoming>, E>;
 struct Waiting<'a> {
     pool: &'a Arc<Pool>,
     lane: &'a Lane,
-    limit: Limit,
+    limits: Limits,
     upload: &'a Sending,
+}
+
+/// How long an answer may take to begin.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// From one part of the request to the next.
+    write: Limit,
+    /// From its end.
+    head: Limit,
+}
+
+impl Limits {
+    fn of(self, is_writing: bool) -> Limit {
+        if is_writing { self.write } else { self.head }
+    }
 }
 
 impl Waiting<'_> {
@@ -231,26 +247,31 @@ impl Waiting<'_> {
         let Self {
             pool,
             lane,
-            limit,
+            limits,
             upload,
         } = self;
         let line = lane.line();
-        let mut phase = pool.arm_for(line, limit, now);
+        let mut was_writing = upload.is_writing();
+        let mut phase = pool.arm_for(line, limits.of(was_writing), now);
         let mut parts = upload.parts();
         poll_fn(move |cx| {
             line.signal.begin(cx.waker());
             let has_passed = line.signal.has_passed();
-            let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
-            if upload.is_running() && (!has_passed || (went_on && phase == TimeoutPhase::Head)) {
-                // A poll means progress: a part was taken or sent. The head is not late yet.
-                phase = pool.arm_for(line, limit, pool.clock.now());
-            }
             let mut own = Context::from_waker(&line.waker);
             let lives = match lane {
                 Lane::Http1(connection) => connection.link.drive(&mut own),
                 Lane::Http2(_) => true,
             };
-            let ended = match answer.as_mut().poll(&mut own) {
+            let polled = answer.as_mut().poll(&mut own);
+            if polled.is_pending() && (was_writing || upload.is_running()) {
+                let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
+                // A poll means progress: a part was taken or sent.
+                if !has_passed || (went_on && phase != TimeoutPhase::Total) {
+                    was_writing = upload.is_writing();
+                    phase = pool.arm_for(line, limits.of(was_writing), pool.clock.now());
+                }
+            }
+            let ended = match polled {
                 Poll::Ready(answered) => Some(answered.map_err(|error| Failure::of(error, lane))),
                 Poll::Pending if line.signal.has_passed() => Some(Err(Failure::TimedOut(phase))),
                 Poll::Pending if !lives => None,

@@ -52,7 +52,7 @@ impl Pool {
             }
         };
         let connecting = watched(self.dial.dial(origin_of(wants.uri)));
-        let limit = self.config.connect_timeout;
+        let limit = wants.timeouts.connect;
         let http = self.config.http;
         let timer = Arc::clone(&place.timer);
         let connecting = Box::pin(async move {

@@ -4,6 +4,8 @@ use http::header::{ACCEPT_ENCODING, HOST, RANGE};
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
+use tokio::time::Instant;
+
 use crate::body::Body;
 use crate::config::Timeouts;
 
@@ -32,6 +34,8 @@ pub(crate) struct Terms<'a> {
     /// a part of something coded cannot be decoded.
     pub(crate) accept_encoding: Option<&'static HeaderValue>,
     pub(crate) timeouts: &'a Timeouts,
+    /// When the whole request must be over.
+    pub(crate) deadline: Option<Instant>,
     /// From the closing hook, which may send when others no longer may.
     pub(crate) as_hook: bool,
 }

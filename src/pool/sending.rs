@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::body::{Body, LARGE, Progress};
+use crate::body::{Body, Progress};
 use crate::error::{Error, ErrorKind};
 
 /// Whether the request may still be on its way when the response's head is there.
 pub(super) enum Sending {
     Small,
-    Large,
     Stream(Arc<Progress>),
 }
 
@@ -16,7 +15,6 @@ impl Sending {
     pub(super) fn of(body: &Body) -> Self {
         match body.progress() {
             Some(progress) => Self::Stream(progress),
-            None if body.length() > Some(LARGE) => Self::Large,
             None => Self::Small,
         }
     }
@@ -24,8 +22,15 @@ impl Sending {
     pub(super) fn is_running(&self) -> bool {
         match self {
             Self::Small => false,
-            Self::Large => true,
             Self::Stream(progress) => !progress.is_taken() && !progress.is_held_back(),
+        }
+    }
+
+    /// Whether it has more to give.
+    pub(super) fn is_writing(&self) -> bool {
+        match self {
+            Self::Small => false,
+            Self::Stream(progress) => !progress.is_given() && !progress.is_held_back(),
         }
     }
 
@@ -33,14 +38,14 @@ impl Sending {
     pub(super) fn unsent(&self) -> Option<Arc<Progress>> {
         match self {
             Self::Stream(progress) if !progress.is_sent() => Some(Arc::clone(progress)),
-            Self::Small | Self::Large | Self::Stream(_) => None,
+            Self::Small | Self::Stream(_) => None,
         }
     }
 
     /// Whether the peer has not asked for it.
     pub(super) fn is_held_back(&self) -> bool {
         match self {
-            Self::Small | Self::Large => false,
+            Self::Small => false,
             Self::Stream(progress) => progress.is_held_back() && !progress.is_taken(),
         }
     }
@@ -48,7 +53,7 @@ impl Sending {
     /// What the body has failed of.
     pub(super) fn take_failure(&self) -> Option<Error> {
         match self {
-            Self::Small | Self::Large => None,
+            Self::Small => None,
             Self::Stream(progress) => {
                 let failure = progress.take_failure()?;
                 Some(Error::new(ErrorKind::Body).with_source(failure))
@@ -59,7 +64,7 @@ impl Sending {
     /// How many parts have been taken.
     pub(super) fn parts(&self) -> usize {
         match self {
-            Self::Small | Self::Large => 0,
+            Self::Small => 0,
             Self::Stream(progress) => progress.parts(),
         }
     }

@@ -4,6 +4,7 @@ use http::Uri;
 use tokio::runtime::Handle;
 
 use super::key::Key;
+use crate::config::Timeouts;
 use crate::error::{Error, Result};
 
 /// What a request asks of its connection.
@@ -14,6 +15,7 @@ pub(super) struct Wants<'a> {
     pub(super) runtime: &'a Handle,
     /// The request cannot be sent twice: the socket is looked at first.
     pub(super) careful: bool,
+    pub(super) timeouts: &'a Timeouts,
     /// When the whole request must be over, on the pool's clock.
     pub(super) deadline: Option<u64>,
 }

@@ -81,6 +81,7 @@ fn name_of_end(end: End) -> &'static str {
         ErrorKind::Timeout(TimeoutPhase::Total) => "fails by Total",
         ErrorKind::Timeout(TimeoutPhase::Pool) => "fails by Pool",
         ErrorKind::Timeout(TimeoutPhase::Connect) => "fails by Connect timeout",
+        ErrorKind::Timeout(TimeoutPhase::Write) => "fails by Write",
         ErrorKind::Timeout(TimeoutPhase::Head) => "fails by Head",
         ErrorKind::Timeout(TimeoutPhase::Read) => "fails by Read",
         ErrorKind::Connect => "fails by Connect",

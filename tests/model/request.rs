@@ -82,7 +82,9 @@ impl Request {
                 .dials
                 .iter()
                 .any(|fate| fate.takes() >= settings.connect && took >= settings.connect),
-            ErrorKind::Timeout(TimeoutPhase::Head) => took >= settings.head && has(Manner::Silent),
+            ErrorKind::Timeout(TimeoutPhase::Head | TimeoutPhase::Write) => {
+                took >= settings.head && has(Manner::Silent)
+            }
             ErrorKind::Timeout(TimeoutPhase::Read) => took >= settings.read && has(Manner::Stalls),
             ErrorKind::Connect => self
                 .dials

@@ -81,6 +81,7 @@ impl Settings {
             .pool_idle_timeout(limits.idle.map(ms))
             .pool_timeout(self.pool.map(ms))
             .connect_timeout(ms(self.connect))
+            .write_timeout(ms(self.head))
             .head_timeout(ms(self.head))
             .read_timeout(ms(self.read))
             .retry_stale(self.retry_stale)
