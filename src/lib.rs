@@ -97,6 +97,20 @@
 //! last stream ends. A stream whose answer is over ends when its request has been sent, which may take
 //! 30 s and until the session is closed.
 //!
+//! # Time limits
+//!
+//! Each is a setting of the session and of a request; one set on a request leaves the others as they
+//! are, and `None` lifts it. [`TimeoutPhase`] says which one has passed.
+//!
+//! | limit | default | what it limits |
+//! |---|---|---|
+//! | [`timeout`](SessionBuilder::timeout) | none | the whole request with its redirects, to the end of the body |
+//! | [`pool_timeout`](SessionBuilder::pool_timeout) | 300 s | the queue for a connection, at a limit of the pool |
+//! | [`connect_timeout`](SessionBuilder::connect_timeout) | 30 s | resolving, connecting and TLS |
+//! | [`write_timeout`](SessionBuilder::write_timeout) | 300 s | from one part of the request's body to the next |
+//! | [`head_timeout`](SessionBuilder::head_timeout) | 300 s | from the end of the request to the head of the response |
+//! | [`read_timeout`](SessionBuilder::read_timeout) | 300 s | from one part of the response's body to the next |
+//!
 //! # Redirects
 //!
 //! 301, 302, 303, 307 and 308 with a `Location` are followed, up to 10 in a row
