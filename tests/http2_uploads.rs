@@ -5,10 +5,11 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, poll, stream};
-use hyper_session::{Body, Session, SessionBuilder};
+use hyper_session::{Body, ErrorKind, Session, SessionBuilder, TimeoutPhase};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::books::reach;
 use support::gate::Gate;
@@ -193,4 +194,28 @@ async fn a_stream_without_end_is_reset_with_a_dropped_answer() {
     drop(soon(post.send()).await.unwrap());
     reach(&session, Accounts::idle(1)).await;
     assert_eq!(only(&bodies).await, Err(Some(h2::Reason::CANCEL)));
+}
+
+#[tokio::test]
+async fn the_limit_of_the_head_begins_when_the_request_has_been_given() {
+    let server = Http2Server::start(Manner::default(), async |mut call| {
+        let _ = read(&mut call).await;
+        std::future::pending().await
+    });
+    let session = builder()
+        .write_timeout(None)
+        .head_timeout(Duration::from_millis(100))
+        .open()
+        .await
+        .unwrap();
+    let gate = Gate::new();
+    let post = session.post(server.url("/")).body(body(&gate));
+    let mut sending = Box::pin(post.send());
+    // Three times the limit, while the body is not at its end.
+    let early = timeout(Duration::from_millis(300), &mut sending).await;
+    assert!(early.is_err(), "{early:?}");
+    gate.open();
+    let error = soon(sending).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Head));
+    reach(&session, Accounts::idle(1)).await;
 }

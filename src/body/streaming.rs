@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -175,7 +175,8 @@ impl Streaming {
     }
 
     fn note_taken(&self) {
-        self.progress.given.store(true, Ordering::Release);
+        self.progress.given.store(true, Ordering::SeqCst);
+        self.progress.sender.wake();
         if !self.ends_large {
             self.progress.taken.store(true, Ordering::Release);
         }
@@ -220,9 +221,14 @@ impl Progress {
         self.taken.load(Ordering::Acquire)
     }
 
+    /// Has `task` woken when the last byte has been taken, or sent.
+    pub(crate) fn watch(&self, task: &Waker) {
+        self.sender.register(task);
+    }
+
     /// Whether the last byte has been taken, be it on its way for long after that.
     pub(crate) fn is_given(&self) -> bool {
-        self.given.load(Ordering::Acquire)
+        self.given.load(Ordering::SeqCst)
     }
 
     /// Whether nothing is given until the peer asks for it.
@@ -238,7 +244,7 @@ impl Progress {
 
     /// Waits until the last byte has been sent, or the body and all its parts were dropped.
     pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.sender.register(cx.waker());
+        self.watch(cx.waker());
         if self.is_sent() {
             Poll::Ready(())
         } else {

@@ -264,6 +264,10 @@ impl Waiting<'_> {
             };
             let polled = answer.as_mut().poll(&mut own);
             if polled.is_pending() && (was_writing || upload.is_running()) {
+                if let Lane::Http2(_) = lane {
+                    // Others take its parts.
+                    upload.watch(&line.waker);
+                }
                 let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
                 // A poll means progress: a part was taken or sent.
                 if !has_passed || (went_on && phase != TimeoutPhase::Total) {

@@ -1,6 +1,7 @@
 //! How far a request's body has come.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::body::{Body, Progress};
 use crate::error::{Error, ErrorKind};
@@ -23,6 +24,14 @@ impl Sending {
         match self {
             Self::Small => false,
             Self::Stream(progress) => !progress.is_taken() && !progress.is_held_back(),
+        }
+    }
+
+    /// Has `task` woken when there is no more to give.
+    pub(super) fn watch(&self, task: &Waker) {
+        match self {
+            Self::Small => {}
+            Self::Stream(progress) => progress.watch(task),
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 struct Counted {
     pool: Arc<Pool>,
+    /// Whether it has been counted as over already.
+    is_over: bool,
 }
 
 impl Pool {
@@ -123,13 +125,25 @@ impl Pool {
     }
 
     /// Gives back a connection that is ready for another request.
-    pub(super) fn check_in(self: &Arc<Self>, mut connection: Box<Http1>, now: u64) {
+    pub(super) fn check_in(self: &Arc<Self>, connection: Box<Http1>, now: u64) {
+        self.take_back_from(0, connection, now);
+    }
+
+    /// The same, where so many exchanges end with it: in one step, as every request takes it.
+    fn take_back_from(self: &Arc<Self>, ending: usize, mut connection: Box<Http1>, now: u64) {
         // One that was made for whoever comes next has not been left to itself yet.
         connection.pooled |= connection.link.meter.has_served();
         connection.link.line.signal.rest();
         let timer = Arc::clone(&connection.link.line.timer);
-        let offer = self.lock().offer(connection, now);
+        let (offer, closers) = {
+            let mut state = self.lock();
+            state.exchanges -= ending;
+            (state.offer(connection, now), state.closers)
+        };
         self.offered(offer, &timer, now);
+        if closers > 0 {
+            self.changed.notify_waiters();
+        }
     }
 
     pub(super) fn offered(self: &Arc<Self>, offer: Offer, timer: &Arc<Timer>, now: u64) {
@@ -154,6 +168,7 @@ impl Exchange {
             lane: None,
             counted: Counted {
                 pool: Arc::clone(pool),
+                is_over: false,
             },
         })
     }
@@ -208,7 +223,8 @@ impl Exchange {
             connection.link.meter.end(End::Error);
         }
         if connection.is_ready() {
-            self.pool().check_in(connection, now);
+            self.counted.is_over = true;
+            self.pool().take_back_from(1, connection, now);
         } else if lives && connection.is_reusable() {
             self.lane = Some(Lane::Http1(connection));
             return Some(self);
@@ -219,6 +235,9 @@ impl Exchange {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         let closers = {
             let mut state = self.pool.lock();
             state.exchanges -= 1;

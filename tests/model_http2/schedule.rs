@@ -84,6 +84,7 @@ async fn schedule(world: &World, mut dice: Dice, settings: Settings) {
         .pool_max_requests(settings.requests)
         .pool_timeout(settings.pool.map(ms))
         .connect_timeout(ms(40))
+        .write_timeout(ms(150))
         .head_timeout(ms(150))
         .read_timeout(ms(150));
     let session = builder.open().await.expect("valid settings");
