@@ -21,7 +21,6 @@ use super::draft::Draft;
 use super::failure::{Failure, is_stale};
 use super::incoming::Incoming;
 use super::limit::Limit;
-use super::line::Line;
 use super::message::{Outgoing, Terms};
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
@@ -46,7 +45,6 @@ impl Pool {
         let mut sent_at = began;
         let mut queue = Duration::ZERO;
         let mut now = self.clock.at(began);
-        let timeouts = terms.timeouts;
         let deadline = terms.deadline.map(|at| self.clock.at(at));
         let may_repeat = self.config.retry_stale && outgoing.can_be_replayed();
         let wants = Wants {
@@ -54,7 +52,7 @@ impl Pool {
             key: Wants::key_of(terms.uri)?,
             runtime: &runtime,
             careful: !may_repeat,
-            timeouts,
+            timeouts: terms.timeouts,
             deadline,
         };
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
@@ -69,13 +67,9 @@ impl Pool {
         // Whether an earlier try may have reached the server.
         let mut sent = false;
         loop {
-            let limits = Limits {
-                write: Limit::new(TimeoutPhase::Write, timeouts.write, deadline),
-                head: Limit::new(TimeoutPhase::Head, timeouts.head, deadline),
-            };
-            let failure = match exchange.send(&mut draft, limits, now).await {
+            let failure = match exchange.send(&mut draft, &wants, now).await {
                 Ok(response) => {
-                    let limit = Limit::new(TimeoutPhase::Read, timeouts.read, deadline);
+                    let limit = wants.limit(TimeoutPhase::Read);
                     let answered_at = Instant::now();
                     let times = (queue, answered_at - sent_at);
                     let now = self.clock.at(answered_at);
@@ -131,17 +125,6 @@ impl Pool {
             now = self.clock.at(sent_at);
         }
     }
-
-    /// Sets the limit of a wait that begins at `now`. Returns what it will be the end of.
-    fn arm_for(self: &Arc<Self>, line: &Line, limit: Limit, now: u64) -> TimeoutPhase {
-        match limit.from(now) {
-            Some((at, phase)) => {
-                self.arm(line, at);
-                phase
-            }
-            None => TimeoutPhase::Head,
-        }
-    }
 }
 
 impl Exchange {
@@ -149,7 +132,7 @@ impl Exchange {
     async fn send(
         &mut self,
         draft: &mut Draft<'_>,
-        limits: Limits,
+        wants: &Wants<'_>,
         now: u64,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
         let (lane, pool) = self.parts();
@@ -161,7 +144,7 @@ impl Exchange {
         let waiting = Waiting {
             pool,
             lane,
-            limits,
+            wants,
             upload: &draft.upload,
         };
         if let Some(answered) = waiting.until_head(answer.as_mut(), now).await {
@@ -215,26 +198,28 @@ type Answer<E> = Result<Response<hyper::body::Incoming>, E>;
 struct Waiting<'a> {
     pool: &'a Arc<Pool>,
     lane: &'a Lane,
-    limits: Limits,
+    wants: &'a Wants<'a>,
     upload: &'a Sending,
 }
 
-/// How long an answer may take to begin.
-#[derive(Clone, Copy)]
-struct Limits {
-    /// From one part of the request to the next.
-    write: Limit,
-    /// From its end.
-    head: Limit,
-}
-
-impl Limits {
-    fn of(self, is_writing: bool) -> Limit {
-        if is_writing { self.write } else { self.head }
-    }
-}
-
 impl Waiting<'_> {
+    /// Sets the limit of the wait that begins at `now`: for the next part of the request, or for the
+    /// answer to it. Returns what it will be the end of.
+    fn arm(&self, is_writing: bool, now: u64) -> TimeoutPhase {
+        let phase = if is_writing {
+            TimeoutPhase::Write
+        } else {
+            TimeoutPhase::Head
+        };
+        match self.wants.limit(phase).from(now) {
+            Some((at, phase)) => {
+                self.pool.arm(self.lane.line(), at);
+                phase
+            }
+            None => phase,
+        }
+    }
+
     /// Waits for the head of the response, driving a connection that is the exchange's own. `None`: it
     /// is driven no more, and the answer is still open.
     ///
@@ -244,15 +229,10 @@ impl Waiting<'_> {
         mut answer: Pin<&mut impl Future<Output = Answer<TrySendError<Request<Body>>>>>,
         now: u64,
     ) -> impl Future<Output = Option<Answer<Failure>>> {
-        let Self {
-            pool,
-            lane,
-            limits,
-            upload,
-        } = self;
+        let Self { lane, upload, .. } = self;
         let line = lane.line();
         let mut was_writing = upload.is_writing();
-        let mut phase = pool.arm_for(line, limits.of(was_writing), now);
+        let mut phase = self.arm(was_writing, now);
         let mut parts = upload.parts();
         poll_fn(move |cx| {
             line.signal.begin(cx.waker());
@@ -272,7 +252,7 @@ impl Waiting<'_> {
                 // A poll means progress: a part was taken or sent.
                 if !has_passed || (went_on && phase != TimeoutPhase::Total) {
                     was_writing = upload.is_writing();
-                    phase = pool.arm_for(line, limits.of(was_writing), pool.clock.now());
+                    phase = self.arm(was_writing, self.pool.clock.now());
                 }
             }
             let ended = match polled {

@@ -4,8 +4,9 @@ use http::Uri;
 use tokio::runtime::Handle;
 
 use super::key::Key;
+use super::limit::Limit;
 use crate::config::Timeouts;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TimeoutPhase};
 
 /// What a request asks of its connection.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,19 @@ pub(super) struct Wants<'a> {
 }
 
 impl<'a> Wants<'a> {
+    /// How long a wait of a request that has its connection may take.
+    pub(super) fn limit(&self, phase: TimeoutPhase) -> Limit {
+        let pause = match phase {
+            TimeoutPhase::Total => None,
+            TimeoutPhase::Pool => self.timeouts.pool,
+            TimeoutPhase::Connect => self.timeouts.connect,
+            TimeoutPhase::Write => self.timeouts.write,
+            TimeoutPhase::Head => self.timeouts.head,
+            TimeoutPhase::Read => self.timeouts.read,
+        };
+        Limit::new(phase, pause, self.deadline)
+    }
+
     pub(super) fn key_of(uri: &'a Uri) -> Result<Key<'a>> {
         let authority = uri
             .authority()

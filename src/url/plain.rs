@@ -51,10 +51,7 @@ impl Origin {
         if !is_plain || input.len() > MAX_LEN {
             return None;
         }
-        let path_and_query = match Short::new(rest) {
-            Some(short) => PathAndQuery::from_maybe_shared(Bytes::from_owner(short)),
-            None => PathAndQuery::try_from(rest),
-        };
+        let path_and_query = PathAndQuery::from_maybe_shared(to_bytes(rest));
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
@@ -74,9 +71,13 @@ fn parse_all(input: &str) -> Option<Uri> {
     if !is_plain {
         return None;
     }
-    match Short::new(input) {
-        Some(short) => Uri::from_maybe_shared(Bytes::from_owner(short)).ok(),
-        None => Uri::try_from(input).ok(),
+    Uri::from_maybe_shared(to_bytes(input)).ok()
+}
+
+fn to_bytes(text: &str) -> Bytes {
+    match Short::new(text) {
+        Some(short) => Bytes::from_owner(short),
+        None => Bytes::copy_from_slice(text.as_bytes()),
     }
 }
 
