@@ -18,6 +18,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::{Client, CloseHook};
 use crate::pool::{Owner, Pool};
+use crate::retry::RetryPolicy;
 use crate::session::Session;
 use crate::url::BaseUrl;
 
@@ -192,6 +193,16 @@ impl<C: Connector> SessionBuilder<C> {
         refuses: impl Fn(StatusCode) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.defaults.raise_for_status = RaiseForStatus::If(Arc::new(refuses));
+        self
+    }
+
+    /// Sets which requests are tried again, and when. Default: none,
+    /// [`RetryPolicy::none`].
+    ///
+    /// Besides this, what was never sent goes to another connection by itself, and
+    /// [`retry_stale`](Self::retry_stale) is for connections that had died in the pool.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.defaults.retry = policy;
         self
     }
 

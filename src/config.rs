@@ -9,6 +9,7 @@ use url::Origin;
 
 use crate::cookies::CookieStore;
 use crate::redirect::RedirectPolicy;
+use crate::retry::RetryPolicy;
 
 /// What the pool obeys.
 #[derive(Debug, Clone)]
@@ -265,6 +266,8 @@ pub(crate) struct RequestDefaults {
     pub(crate) cookies: Option<Arc<dyn CookieStore>>,
     /// Which redirects are followed. Default: up to 10 in a row.
     pub(crate) redirect: RedirectPolicy,
+    /// Which requests are tried again. Default: none.
+    pub(crate) retry: RetryPolicy,
     /// The origins that all headers go to, wherever they came from. Default: none.
     pub(crate) trusted_origins: Vec<Origin>,
     /// Whether a redirected request says where it comes from. Default: true.
@@ -282,6 +285,7 @@ impl Default for RequestDefaults {
             raise_for_status: RaiseForStatus::default(),
             cookies: None,
             redirect: RedirectPolicy::default(),
+            retry: RetryPolicy::none(),
             trusted_origins: Vec::new(),
             referer: true,
             https_only: false,

@@ -98,6 +98,8 @@ pub enum TimeoutPhase {
     Head,
     /// `read_timeout`: between two reads of the body.
     Read,
+    /// [`RetryPolicy::try_timeout`](crate::RetryPolicy::try_timeout): one try of a request.
+    Try,
 }
 
 impl TimeoutPhase {
@@ -109,6 +111,7 @@ impl TimeoutPhase {
             Self::Write => "the next part of the request's body was not sent in time",
             Self::Head => "the response's head did not come in time",
             Self::Read => "the next part of the body did not come in time",
+            Self::Try => "the last try of the request took longer than its limit",
         }
     }
 }

@@ -111,6 +111,16 @@
 //! | [`head_timeout`](SessionBuilder::head_timeout) | 300 s | from the end of the request to the head of the response |
 //! | [`read_timeout`](SessionBuilder::read_timeout) | 300 s | from one part of the response's body to the next |
 //!
+//! # Retries
+//!
+//! | what | when it is sent again | switch |
+//! |---|---|---|
+//! | a request of which nothing has left, as its pooled connection was dead | always, on another connection | |
+//! | one whose pooled connection broke off before an answer | once, if twice does no harm | [`retry_stale`](SessionBuilder::retry_stale), on |
+//! | one that failed, or got an answer such as 503 | as the [`RetryPolicy`] says, if twice does no harm | [`retry`](SessionBuilder::retry), off |
+//!
+//! Each hop of a redirected request is tried for itself. One `timeout` holds for all tries.
+//!
 //! # Redirects
 //!
 //! 301, 302, 303, 307 and 308 with a `Location` are followed, up to 10 in a row
@@ -189,6 +199,7 @@ mod redirect;
 mod redirect_options;
 mod request;
 mod response;
+mod retry;
 mod scope;
 mod session;
 mod slot;
@@ -216,5 +227,6 @@ pub use pool::{CloseReport, ClosedBy, OriginStats, Stats, Timings};
 pub use redirect::{Hop, RedirectAction, RedirectAttempt, RedirectPolicy};
 pub use request::RequestBuilder;
 pub use response::Response;
+pub use retry::{RetryAttempt, RetryBudget, RetryPolicy};
 pub use scope::SessionScope;
 pub use session::Session;

@@ -21,6 +21,7 @@ use crate::pipeline::cookies::add_own;
 use crate::pool::Lease;
 use crate::redirect::RedirectPolicy;
 use crate::response::Response;
+use crate::retry::RetryPolicy;
 use crate::url::{BaseUrl, Location};
 
 /// What finds the session of a request at `send()`: a holder.
@@ -306,6 +307,16 @@ impl RequestBuilder {
     pub fn redirect(self, policy: RedirectPolicy) -> Self {
         self.change(|call| {
             call.options.redirect = Some(Arc::new(policy));
+            Ok(())
+        })
+    }
+
+    /// Sets whether the request is tried again, and when. Default: the session's setting.
+    ///
+    /// Clones of a policy share their budget: make one for all requests that it is for.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.change(|call| {
+            call.options.retry = Some(Arc::new(policy));
             Ok(())
         })
     }

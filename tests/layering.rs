@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 24] = [
     "error",
     "redirect",
+    "retry",
     "cookies",
     "cookie_jar",
     "config",

@@ -10,6 +10,7 @@ use crate::config::{OwnTimeouts, RaiseForStatus};
 use crate::error::Result;
 use crate::pool::Outgoing;
 use crate::redirect::RedirectPolicy;
+use crate::retry::RetryPolicy;
 use crate::url::{BaseUrl, Location, Target, no_base};
 
 /// What one request sets for itself. Travels in the extensions of an `http::Request`.
@@ -22,6 +23,7 @@ pub(crate) struct CallOptions {
     pub(crate) max_body: Option<u64>,
     pub(crate) idempotent: bool,
     pub(crate) redirect: Option<Arc<RedirectPolicy>>,
+    pub(crate) retry: Option<Arc<RetryPolicy>>,
 }
 
 /// A request on its way from its builder to the pool, boxed once so that nothing of it is moved.

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::uri::Scheme;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::cookies::Cookies;
 use super::redirect::Redirects;
+use super::retry::Retries;
 use crate::config::RequestDefaults;
 use crate::decode::accept_encoding;
 use crate::error::{Error, Result};
@@ -79,8 +80,15 @@ impl Client {
             Redirects::new(&self.defaults, policy.unwrap_or(&self.defaults.redirect));
         let cookies = self.defaults.cookies.as_deref();
         let mut cookies = cookies.map(Cookies::new).map(Box::new);
+        let policy = call.options.retry.as_deref();
+        let mut retries = Retries::new(policy.unwrap_or(&self.defaults.retry));
+        let pool = self.owner.pool();
         let response = loop {
-            let body = redirects.keep(&call.outgoing.body);
+            let again = if redirects.may_follow() || retries.is_some() {
+                call.outgoing.body.try_clone()
+            } else {
+                None
+            };
             // Not before: the body of a request that was built may still be changed.
             call.outgoing.announce_body();
             if let Some(cookies) = &mut cookies {
@@ -95,17 +103,33 @@ impl Client {
                 deadline,
                 as_hook: self.as_hook,
             };
-            let mut answer = match self.owner.pool().send(&mut call.outgoing, &terms).await {
+            let sent = match &retries {
+                None => pool.send(&mut call.outgoing, &terms).await,
+                Some(retries) => Box::pin(retries.send(pool, &mut call.outgoing, &terms)).await,
+            };
+            if let Some(cookies) = &mut cookies {
+                cookies.take_off(&mut call.outgoing.headers);
+                if let Ok(answer) = &sent {
+                    cookies.take_in(answer.headers(), &target);
+                }
+            }
+            if let Some(retries) = &mut retries
+                && let Some(delay) =
+                    retries.next(&sent, &call.outgoing, again.as_ref(), &target, deadline)
+            {
+                drop(sent);
+                call.outgoing.body = again.expect("only what can be sent again is");
+                sleep(delay).await;
+                continue;
+            }
+            let mut answer = match sent {
                 Ok(answer) => answer,
                 Err(error) => {
                     let error = error.or_sent(redirects.has_begun());
                     return Err(error.with_uri(&target.uri));
                 }
             };
-            if let Some(cookies) = &mut cookies {
-                cookies.take_in(answer.headers(), &mut call.outgoing.headers, &target);
-            }
-            if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, body)? {
+            if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, again)? {
                 break Response::new(answer, target, redirects.into_history(), reading);
             }
         };

@@ -71,12 +71,16 @@ impl<'a> Cookies<'a> {
         self.are_on = true;
     }
 
-    /// Gives the store what the answer sets, and the request its own cookies back.
-    pub(super) fn take_in(&mut self, answer: &HeaderMap, headers: &mut HeaderMap, target: &Target) {
+    /// Gives the store what an answer sets.
+    pub(super) fn take_in(&self, answer: &HeaderMap, target: &Target) {
         if answer.contains_key(SET_COOKIE) {
             let mut set_cookies = answer.get_all(SET_COOKIE).iter();
             self.store.store(&mut set_cookies, &target.to_url());
         }
+    }
+
+    /// Gives the request its own cookies back.
+    pub(super) fn take_off(&mut self, headers: &mut HeaderMap) {
         if std::mem::take(&mut self.are_on) {
             match self.own.take() {
                 Some(own) => headers.insert(COOKIE, own),

@@ -14,4 +14,6 @@ mod headers;
 
 mod redirect;
 
+mod retry;
+
 pub(crate) mod client;

@@ -58,12 +58,9 @@ impl<'a> Redirects<'a> {
         self.way.map_or_else(Vec::new, |way| way.history)
     }
 
-    /// Keeps the body, which sending takes, if there may be a next hop and the body can be sent again.
-    pub(super) fn keep(&self, body: &Body) -> Option<Body> {
-        if self.policy.is_none() {
-            return None;
-        }
-        body.try_clone()
+    /// Whether there may be a next hop.
+    pub(super) fn may_follow(&self) -> bool {
+        !self.policy.is_none()
     }
 
     /// Turns the request into that of the next hop, if the answer is a redirect that is followed.

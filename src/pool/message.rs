@@ -72,10 +72,11 @@ impl Outgoing {
     /// Whether sending it twice does no harm, and is possible: by its method (RFC 9110 §9.2.2), by
     /// the caller's word, or by a key that lets the server tell.
     pub(super) fn can_be_replayed(&self) -> bool {
-        let harmless = self.method.is_idempotent()
-            || self.idempotent
-            || self.headers.contains_key(IDEMPOTENCY_KEY);
-        harmless && self.has_lasting_body()
+        self.is_harmless_twice() && self.has_lasting_body()
+    }
+
+    pub(crate) fn is_harmless_twice(&self) -> bool {
+        self.method.is_idempotent() || self.idempotent || self.headers.contains_key(IDEMPOTENCY_KEY)
     }
 
     /// Makes the message, filling in what the request left out. Over HTTP/1 `Host` comes first (RFC
