@@ -16,7 +16,7 @@ use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::cookies::CookieStore;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::pipeline::check::FRAMING;
-use crate::pipeline::client::{Client, CloseHook};
+use crate::pipeline::client::{Client, Hooks};
 use crate::pool::{Owner, Pool};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
@@ -24,7 +24,6 @@ use crate::url::BaseUrl;
 
 type MakeConnector<C> = Box<dyn FnOnce(&ConnectOptions) -> Result<C> + Send + Sync>;
 type OpenHook = Arc<dyn Fn(Session) -> BoxFuture<'static, Result<Session, BoxError>> + Send + Sync>;
-type SharedCloseHook = Arc<dyn Fn(Session) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The settings of a session, and of the holder that opens it.
 ///
@@ -43,7 +42,7 @@ pub struct SessionBuilder<C = DefaultConnector> {
     force_close: bool,
     when_closed: WhenClosed,
     on_open: Option<OpenHook>,
-    on_close: Option<SharedCloseHook>,
+    pub(crate) hooks: Hooks,
 }
 
 /// Everything that is needed to open a session, any number of times.
@@ -54,7 +53,7 @@ pub(crate) struct Recipe {
     base: Option<BaseUrl>,
     pub(crate) when_closed: WhenClosed,
     on_open: Option<OpenHook>,
-    on_close: Option<SharedCloseHook>,
+    hooks: Hooks,
 }
 
 impl Session {
@@ -77,7 +76,7 @@ impl SessionBuilder {
             force_close: false,
             when_closed: WhenClosed::default(),
             on_open: None,
-            on_close: None,
+            hooks: Hooks::default(),
         }
     }
 
@@ -114,7 +113,7 @@ impl<C: Connector> SessionBuilder<C> {
             force_close: self.force_close,
             when_closed: self.when_closed,
             on_open: self.on_open,
-            on_close: self.on_close,
+            hooks: self.hooks,
         }
     }
 
@@ -423,7 +422,8 @@ impl<C: Connector> SessionBuilder<C> {
         F: Fn(Session) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.on_close = Some(Arc::new(move |session| hook(session).boxed()));
+        let run = move |client| hook(Session::from_client(client)).boxed();
+        self.hooks.on_close = Some(Arc::new(run));
         self
     }
 
@@ -473,7 +473,7 @@ impl<C: Connector> SessionBuilder<C> {
             base,
             when_closed: self.when_closed,
             on_open: self.on_open,
-            on_close: self.on_close,
+            hooks: self.hooks,
         })
     }
 }
@@ -486,11 +486,8 @@ impl Recipe {
     /// Makes a session that the opening hook has not seen yet.
     pub(crate) fn prepare(&self) -> Session {
         let pool = Pool::new(self.pool.clone(), Arc::clone(&self.dial));
-        let on_close = self.on_close.clone().map(|hook| -> CloseHook {
-            Arc::new(move |client| hook(Session::from_client(client)))
-        });
-        let base = self.base.clone();
-        let client = Client::new(Owner::new(pool), self.defaults.clone(), base, on_close);
+        let (defaults, base) = (self.defaults.clone(), self.base.clone());
+        let client = Client::new(Owner::new(pool), defaults, base, self.hooks.clone());
         Session::from_client(Arc::new(client))
     }
 

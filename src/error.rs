@@ -77,6 +77,8 @@ pub enum ErrorKind {
     Protocol,
     /// The `on_open` hook failed.
     Hook,
+    /// The [`CredentialsProvider`](crate::CredentialsProvider) failed, or gave none that are good.
+    Credentials,
     /// Not called from within a tokio runtime. (One without its IO or time driver panics, as all of
     /// tokio does: build it with `enable_all`.)
     NoRuntime,
@@ -327,6 +329,7 @@ impl ErrorKind {
             Self::BodyTooLarge => "the response's body is longer than max_body allows",
             Self::Protocol => "the peer broke the HTTP exchange",
             Self::Hook => "the on_open hook failed",
+            Self::Credentials => "there are no credentials for the request",
             Self::NoRuntime => "not called from within a tokio runtime",
         }
     }

@@ -159,6 +159,13 @@
 //! session's default headers; these go first, and in place of stored ones of the same names. A request's
 //! own never enter the store.
 //!
+//! # Credentials
+//!
+//! A request brings its own ([`basic_auth`](RequestBuilder::basic_auth),
+//! [`bearer_auth`](RequestBuilder::bearer_auth), a user info in its URL), or has those that a
+//! [`CredentialsProvider`] gives the session, or else those of the default headers. The provider is asked
+//! again when a server answers 401, by one request for all.
+//!
 //! # Errors
 //!
 //! All operations fail with the one [`Error`], or with an error of yours that it turns into
@@ -188,6 +195,8 @@ mod cookie_jar;
 #[cfg(feature = "cookies")]
 mod cookie_options;
 mod cookies;
+mod credentials;
+mod credentials_provider;
 mod decode;
 mod error;
 mod holder;
@@ -218,6 +227,8 @@ pub use container::SessionContainer;
 #[cfg(feature = "cookies")]
 pub use cookie_jar::{Cookie, CookieJar};
 pub use cookies::CookieStore;
+pub use credentials::Credentials;
+pub use credentials_provider::CredentialsProvider;
 pub use error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 pub use holder::SessionHolder;
 pub use http::{

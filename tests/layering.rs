@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 24] = [
+const LAYERS: [&str; 26] = [
     "error",
     "redirect",
     "retry",
+    "credentials",
     "cookies",
     "cookie_jar",
     "config",
@@ -30,6 +31,7 @@ const LAYERS: [&str; 24] = [
     "builder",
     "redirect_options",
     "cookie_options",
+    "credentials_provider",
     "http2_options",
     "slot",
     "scope",

@@ -6,11 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::header::AUTHORIZATION;
 use http::uri::Scheme;
 use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::cookies::Cookies;
+use super::credentials::{Authorization, Provider};
 use super::redirect::Redirects;
 use super::retry::Retries;
 use crate::config::RequestDefaults;
@@ -18,16 +20,23 @@ use crate::decode::accept_encoding;
 use crate::error::{Error, Result};
 use crate::pool::{CloseReport, Lease, Owner, Pool, Terms};
 use crate::response::Response;
-use crate::url::BaseUrl;
+use crate::url::{BaseUrl, Target};
 
 /// Runs at an awaited close, with a client that may still send.
 pub(crate) type CloseHook = Arc<dyn Fn(Arc<Client>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What is the user's own code around requests.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) on_close: Option<CloseHook>,
+    pub(crate) credentials: Option<Arc<Provider<Client>>>,
+}
 
 /// An open session with its defaults. Derived ones share the pool and the end.
 #[derive(Clone)]
 pub(crate) struct Client {
     owner: Arc<Owner>,
-    hook: Option<CloseHook>,
+    hooks: Hooks,
     pub(crate) defaults: RequestDefaults,
     pub(crate) base: Option<BaseUrl>,
     as_hook: bool,
@@ -38,15 +47,22 @@ impl Client {
         owner: Arc<Owner>,
         defaults: RequestDefaults,
         base: Option<BaseUrl>,
-        hook: Option<CloseHook>,
+        hooks: Hooks,
     ) -> Self {
         Self {
             owner,
-            hook,
+            hooks,
             defaults,
             base,
             as_hook: false,
         }
+    }
+
+    /// The same for requests that get no credentials.
+    pub(crate) fn without_credentials(&self) -> Self {
+        let mut client = self.clone();
+        client.hooks.credentials = None;
+        client
     }
 
     pub(crate) fn owner(&self) -> &Arc<Owner> {
@@ -60,7 +76,18 @@ impl Client {
 
     /// Sends a request, follows the redirects that come back, and reads the head of the response.
     pub(crate) async fn execute(&self, mut call: Box<Call>) -> Result<Response> {
-        let mut target = call.complete(self.base.as_ref())?;
+        let target = call.complete(self.base.as_ref())?;
+        let raise = call.options.raise_for_status.take();
+        let response = self.run(call, target).await?;
+        let raise = raise.as_ref().unwrap_or(&self.defaults.raise_for_status);
+        if raise.refuses(response.status()) {
+            return Err(response.into_error().await);
+        }
+        Ok(response)
+    }
+
+    /// Goes from hop to hop, and from try to try.
+    async fn run(&self, mut call: Box<Call>, mut target: Target) -> Result<Response> {
         if self.defaults.https_only && target.uri.scheme() == Some(&Scheme::HTTP) {
             let error = Error::url_invalid("https_only is set, and the URL is http");
             return Err(error.with_uri(&target.uri));
@@ -71,20 +98,32 @@ impl Client {
         let mut reading = self.defaults.reading;
         reading.decompress = call.options.decompress.unwrap_or(reading.decompress);
         reading.max_body = call.options.max_body.or(reading.max_body);
-        // One limit for all hops.
+        // One limit for all hops and tries.
         let deadline = timeouts
             .total
             .and_then(|total| Instant::now().checked_add(total));
         let policy = call.options.redirect.as_deref();
         let mut redirects =
             Redirects::new(&self.defaults, policy.unwrap_or(&self.defaults.redirect));
-        let cookies = self.defaults.cookies.as_deref();
-        let mut cookies = cookies.map(Cookies::new).map(Box::new);
         let policy = call.options.retry.as_deref();
         let mut retries = Retries::new(policy.unwrap_or(&self.defaults.retry));
+        let cookies = self.defaults.cookies.as_deref();
+        let mut cookies = cookies.map(Cookies::new).map(Box::new);
+        let mut authorization = match self.hooks.credentials.as_deref() {
+            Some(provider) if !call.outgoing.headers.contains_key(AUTHORIZATION) => {
+                let headers = &mut call.outgoing.headers;
+                let put_on = Authorization::put_on(headers, provider, self, deadline);
+                let put_on = Box::pin(put_on).await;
+                Some(Box::new(
+                    put_on.map_err(|error| error.with_uri(&target.uri))?,
+                ))
+            }
+            Some(_) | None => None,
+        };
         let pool = self.owner.pool();
-        let response = loop {
-            let again = if redirects.may_follow() || retries.is_some() {
+        loop {
+            let may_go_on = redirects.may_follow() || retries.is_some() || authorization.is_some();
+            let again = if may_go_on {
                 call.outgoing.body.try_clone()
             } else {
                 None
@@ -129,16 +168,22 @@ impl Client {
                     return Err(error.with_uri(&target.uri));
                 }
             };
-            if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, again)? {
-                break Response::new(answer, target, redirects.into_history(), reading);
+            let headers = &mut call.outgoing.headers;
+            if let Some(authorization) = &mut authorization
+                && authorization.is_refused(&answer, headers)
+                && again.is_some()
+            {
+                drop(answer);
+                let renewed = Box::pin(authorization.renew(headers)).await;
+                renewed.map_err(|error| error.after_sending().with_uri(&target.uri))?;
+                call.outgoing.body = again.expect("it was asked for above");
+                continue;
             }
-        };
-        let raise = call.options.raise_for_status.as_ref();
-        let raise = raise.unwrap_or(&self.defaults.raise_for_status);
-        if raise.refuses(response.status()) {
-            return Err(response.into_error().await);
+            if !redirects.follow(&mut answer, &mut target, &mut call.outgoing, again)? {
+                let history = redirects.into_history();
+                return Ok(Response::new(answer, target, history, reading));
+            }
         }
-        Ok(response)
     }
 
     /// Closes the session and waits for its end.
@@ -153,7 +198,7 @@ impl Client {
     }
 
     async fn run_hook(self: &Arc<Self>) {
-        if let Some(hook) = &self.hook {
+        if let Some(hook) = &self.hooks.on_close {
             let mut client = Self::clone(self);
             client.as_hook = true;
             hook(Arc::new(client)).await;

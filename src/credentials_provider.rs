@@ -1,0 +1,95 @@
+//! Who gives a session its credentials.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::builder::SessionBuilder;
+use crate::connect::Connector;
+use crate::credentials::Credentials;
+use crate::error::{BoxError, Result};
+use crate::pipeline::client::Client;
+use crate::pipeline::credentials::Provider;
+use crate::session::Session;
+
+/// Gives a session the credentials of its requests, say an OAuth token, and new ones when a server has
+/// refused them.
+///
+/// Any `Fn(Session) -> Future<Output = Result<Credentials, E>>` is one.
+pub trait CredentialsProvider: Send + Sync + 'static {
+    /// Gives credentials, at best new ones.
+    ///
+    /// What it sends by `session` goes without them; by its own holder it must not send. It is never
+    /// called twice at a time for one holder, and dropped when the request is that it is asked for: the
+    /// next one that waits then asks anew.
+    fn provide(&self, session: Session) -> BoxFuture<'_, Result<Credentials, BoxError>>;
+}
+
+impl<F, Fut, E> CredentialsProvider for F
+where
+    F: Fn(Session) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+    E: Into<BoxError>,
+{
+    fn provide(&self, session: Session) -> BoxFuture<'_, Result<Credentials, BoxError>> {
+        let provided = self(session);
+        provided
+            .map(|provided| provided.map_err(Into::into))
+            .boxed()
+    }
+}
+
+/// Credentials.
+impl<C: Connector> SessionBuilder<C> {
+    /// Asks `provider` for the credentials of requests that have no `Authorization` of their own (nor by
+    /// their URL's user info): before the first of them, when those that it gave come to their
+    /// [end](Credentials::expires_in), and when a server has refused them with 401. That request is then
+    /// sent once more, whatever its method, as the server has not carried it out, if its body can be;
+    /// else 401 is its answer, and the next request has new ones. Default: none.
+    ///
+    /// One request asks while the others wait, and all of them share what comes of it. A holder keeps its
+    /// credentials from one session to the next. They go where default headers go: to every URL that the
+    /// caller names, and with a redirect to no other origin. They stand in place of an `Authorization`
+    /// in the default headers.
+    ///
+    /// A request fails with [`ErrorKind::Credentials`](crate::ErrorKind::Credentials) where there are none;
+    /// its source is the provider's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hyper_session::{Credentials, Error, SessionHolder};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Token {
+    ///     access_token: String,
+    ///     expires_in: u64,
+    /// }
+    ///
+    /// let holder: SessionHolder = SessionHolder::builder()
+    ///     .base_url("http://localhost:8080/v1")
+    ///     .credentials(|session: hyper_session::Session| async move {
+    ///         let form = [("grant_type", "client_credentials"), ("client_id", "me")];
+    ///         let request = session.post("/token").form(&form).raise_for_status(true);
+    ///         let token: Token = request.send().await?.json().await?;
+    ///         let lifetime = Duration::from_secs(token.expires_in);
+    ///         Ok::<_, Error>(Credentials::bearer(token.access_token)?.expires_in(lifetime))
+    ///     })
+    ///     .build()?;
+    /// # drop(holder);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn credentials(mut self, provider: impl CredentialsProvider) -> Self {
+        let provider = Arc::new(provider);
+        let provider = Provider::new(move |client: &Client| {
+            let session = Session::from_client(Arc::new(client.without_credentials()));
+            let provider = Arc::clone(&provider);
+            async move { provider.provide(session).await }.boxed()
+        });
+        self.hooks.credentials = Some(Arc::new(provider));
+        self
+    }
+}
