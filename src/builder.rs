@@ -15,6 +15,7 @@ use crate::config::{PoolConfig, Protocols, RaiseForStatus, RequestDefaults, When
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::cookies::CookieStore;
 use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::middleware::Middleware;
 use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::{Client, Hooks};
 use crate::pool::{Owner, Pool};
@@ -192,6 +193,18 @@ impl<C: Connector> SessionBuilder<C> {
         refuses: impl Fn(StatusCode) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.defaults.raise_for_status = RaiseForStatus::If(Arc::new(refuses));
+        self
+    }
+
+    /// Puts code of yours around each request, inside of what was added before. Default: none.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        let before = self
+            .hooks
+            .middleware
+            .iter()
+            .flat_map(|before| before.iter());
+        let all = before.map(Arc::clone).chain([Arc::new(middleware) as _]);
+        self.hooks.middleware = Some(all.collect());
         self
     }
 

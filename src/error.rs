@@ -79,6 +79,8 @@ pub enum ErrorKind {
     Hook,
     /// The [`CredentialsProvider`](crate::CredentialsProvider) failed, or gave none that are good.
     Credentials,
+    /// A [`Middleware`](crate::Middleware) failed, by [`Error::middleware`].
+    Middleware,
     /// Not called from within a tokio runtime. (One without its IO or time driver panics, as all of
     /// tokio does: build it with `enable_all`.)
     NoRuntime,
@@ -178,10 +180,11 @@ impl Error {
 
     /// Names the URL, without user info, query and fragment.
     pub(crate) fn with_uri(mut self, uri: &http::Uri) -> Self {
-        if self.0.url.is_none() {
+        if self.0.url.is_none()
+            && let Some(authority) = uri.authority()
+        {
             let scheme = uri.scheme_str().unwrap_or("http");
-            let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-            let host = authority.rsplit('@').next().unwrap_or_default();
+            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
             self.0.url = Some(format!("{scheme}://{host}{}", uri.path()).into());
         }
         self
@@ -197,6 +200,12 @@ impl Error {
     pub(crate) fn or_sent(mut self, sent: bool) -> Self {
         self.0.sent |= sent;
         self
+    }
+
+    /// Makes an error of a middleware's own that of its request, with the kind
+    /// [`ErrorKind::Middleware`].
+    pub fn middleware(source: impl Into<BoxError>) -> Self {
+        Self::new(ErrorKind::Middleware).with_source(source)
     }
 
     /// What went wrong.
@@ -330,6 +339,7 @@ impl ErrorKind {
             Self::Protocol => "the peer broke the HTTP exchange",
             Self::Hook => "the on_open hook failed",
             Self::Credentials => "there are no credentials for the request",
+            Self::Middleware => "a middleware failed",
             Self::NoRuntime => "not called from within a tokio runtime",
         }
     }

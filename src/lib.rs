@@ -166,6 +166,17 @@
 //! [`CredentialsProvider`] gives the session, or else those of the default headers. The provider is asked
 //! again when a server answers 401, by one request for all.
 //!
+//! # Middleware
+//!
+//! A [`Middleware`] of yours stands around each request of its session, and around all that is said above:
+//!
+//! ```text
+//! send -> middleware -> credentials -> redirects -> cookies -> retries -> pool
+//! ```
+//!
+//! A `tower` layer stands around a session as around any other service of `http::Request<Body>`;
+//! [`Response::from`] makes a response of what comes out.
+//!
 //! # Errors
 //!
 //! All operations fail with the one [`Error`], or with an error of yours that it turns into
@@ -202,6 +213,7 @@ mod error;
 mod holder;
 #[cfg(feature = "http2")]
 mod http2_options;
+mod middleware;
 mod pipeline;
 mod pool;
 mod redirect;
@@ -230,10 +242,12 @@ pub use cookies::CookieStore;
 pub use credentials::Credentials;
 pub use credentials_provider::CredentialsProvider;
 pub use error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
+pub use futures_util::future::BoxFuture;
 pub use holder::SessionHolder;
 pub use http::{
     self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
 };
+pub use middleware::{Middleware, Next};
 pub use pool::{CloseReport, ClosedBy, OriginStats, Stats, Timings};
 pub use redirect::{Hop, RedirectAction, RedirectAttempt, RedirectPolicy};
 pub use request::RequestBuilder;

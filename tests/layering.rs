@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 26] = [
+const LAYERS: [&str; 27] = [
     "error",
     "redirect",
     "retry",
@@ -25,6 +25,7 @@ const LAYERS: [&str; 26] = [
     "connect",
     "pool",
     "response",
+    "middleware",
     "pipeline",
     "request",
     "session",

@@ -24,6 +24,8 @@ pub(crate) struct CallOptions {
     pub(crate) idempotent: bool,
     pub(crate) redirect: Option<Arc<RedirectPolicy>>,
     pub(crate) retry: Option<Arc<RetryPolicy>>,
+    /// Of the URL, as a URI has none.
+    fragment: Option<Box<str>>,
 }
 
 /// A request on its way from its builder to the pool, boxed once so that nothing of it is moved.
@@ -51,12 +53,14 @@ impl Call {
     /// Takes a request that was made elsewhere. A URI without a host waits for a base.
     pub(crate) fn from_http(request: Request<Body>) -> Result<Box<Self>> {
         let (mut head, body) = request.into_parts();
+        let mut options = head.extensions.remove::<CallOptions>().unwrap_or_default();
         let location = if head.uri.scheme().is_some() {
-            Location::Absolute(Target::from_uri(&head.uri)?)
+            let mut target = Target::from_uri(&head.uri)?;
+            target.fragment = options.fragment.take();
+            Location::Absolute(target)
         } else {
             Location::Relative(head.uri.to_string().into())
         };
-        let options = head.extensions.remove::<CallOptions>().unwrap_or_default();
         let mut call = Self::new(head.method, location);
         call.outgoing.idempotent = options.idempotent;
         call.options = options;
@@ -67,9 +71,8 @@ impl Call {
         Ok(call)
     }
 
-    /// Turns the call into a request that [`from_http`](Self::from_http) takes back.
-    pub(crate) fn into_http(mut self: Box<Self>, base: Option<&BaseUrl>) -> Result<Request<Body>> {
-        let target = self.complete(base)?;
+    /// Turns a call that is complete into a request that [`from_http`](Self::from_http) takes back.
+    pub(crate) fn into_http(mut self: Box<Self>, target: Target) -> Request<Body> {
         let Outgoing {
             method,
             version,
@@ -85,8 +88,9 @@ impl Call {
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
         self.options.idempotent = idempotent;
+        self.options.fragment = target.fragment;
         request.extensions_mut().insert(self.options);
-        Ok(request)
+        request
     }
 
     /// Returns the same call once more, if its body can be.

@@ -6,18 +6,21 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::Request;
 use http::header::AUTHORIZATION;
 use http::uri::Scheme;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::call::Call;
 use super::cookies::Cookies;
 use super::credentials::{Authorization, Provider};
 use super::redirect::Redirects;
 use super::retry::Retries;
+use crate::body::Body;
 use crate::config::RequestDefaults;
 use crate::decode::accept_encoding;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TimeoutPhase};
+use crate::middleware::{Innermost, Middleware, Next};
 use crate::pool::{CloseReport, Lease, Owner, Pool, Terms};
 use crate::response::Response;
 use crate::url::{BaseUrl, Target};
@@ -30,6 +33,7 @@ pub(crate) type CloseHook = Arc<dyn Fn(Arc<Client>) -> BoxFuture<'static, ()> + 
 pub(crate) struct Hooks {
     pub(crate) on_close: Option<CloseHook>,
     pub(crate) credentials: Option<Arc<Provider<Client>>>,
+    pub(crate) middleware: Option<Arc<[Arc<dyn Middleware>]>>,
 }
 
 /// An open session with its defaults. Derived ones share the pool and the end.
@@ -74,11 +78,18 @@ impl Client {
         self.owner.lease()
     }
 
-    /// Sends a request, follows the redirects that come back, and reads the head of the response.
-    pub(crate) async fn execute(&self, mut call: Box<Call>) -> Result<Response> {
+    /// Sends a request and reads the head of the response.
+    pub(crate) async fn execute(self: &Arc<Self>, mut call: Box<Call>) -> Result<Response> {
         let target = call.complete(self.base.as_ref())?;
         let raise = call.options.raise_for_status.take();
-        let response = self.run(call, target).await?;
+        // One limit for all middleware, hops and tries.
+        let own = call.options.timeouts.as_ref().and_then(|own| own.total);
+        let total = own.unwrap_or(self.defaults.timeouts.total);
+        let deadline = total.and_then(|total| Instant::now().checked_add(total));
+        let response = match &self.hooks.middleware {
+            None => self.run(call, target, deadline).await?,
+            Some(middleware) => Box::pin(self.pass(middleware, call, target, deadline)).await?,
+        };
         let raise = raise.as_ref().unwrap_or(&self.defaults.raise_for_status);
         if raise.refuses(response.status()) {
             return Err(response.into_error().await);
@@ -86,8 +97,37 @@ impl Client {
         Ok(response)
     }
 
+    /// Sends a request through the middleware.
+    async fn pass(
+        self: &Arc<Self>,
+        middleware: &Arc<[Arc<dyn Middleware>]>,
+        call: Box<Call>,
+        target: Target,
+        deadline: Option<Instant>,
+    ) -> Result<Response> {
+        let innermost = Arc::clone(self) as Arc<dyn Innermost>;
+        let next = Next::new(Arc::clone(middleware), innermost, deadline);
+        let uri = target.uri.clone();
+        let passing = next.run(call.into_http(target));
+        let passed = match deadline {
+            None => passing.await,
+            Some(deadline) => timeout_at(deadline, passing)
+                .await
+                .unwrap_or_else(|_| Err(Error::timeout(TimeoutPhase::Total).after_sending())),
+        };
+        match passed {
+            Ok(response) => Ok(response.or_from(uri)),
+            Err(error) => Err(error.with_uri(&uri)),
+        }
+    }
+
     /// Goes from hop to hop, and from try to try.
-    async fn run(&self, mut call: Box<Call>, mut target: Target) -> Result<Response> {
+    async fn run(
+        &self,
+        mut call: Box<Call>,
+        mut target: Target,
+        deadline: Option<Instant>,
+    ) -> Result<Response> {
         if self.defaults.https_only && target.uri.scheme() == Some(&Scheme::HTTP) {
             let error = Error::url_invalid("https_only is set, and the URL is http");
             return Err(error.with_uri(&target.uri));
@@ -98,10 +138,6 @@ impl Client {
         let mut reading = self.defaults.reading;
         reading.decompress = call.options.decompress.unwrap_or(reading.decompress);
         reading.max_body = call.options.max_body.or(reading.max_body);
-        // One limit for all hops and tries.
-        let deadline = timeouts
-            .total
-            .and_then(|total| Instant::now().checked_add(total));
         let policy = call.options.redirect.as_deref();
         let mut redirects =
             Redirects::new(&self.defaults, policy.unwrap_or(&self.defaults.redirect));
@@ -203,6 +239,20 @@ impl Client {
             client.as_hook = true;
             hook(Arc::new(client)).await;
         }
+    }
+}
+
+impl Innermost for Client {
+    fn send(
+        self: Arc<Self>,
+        request: Request<Body>,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Response>> {
+        Box::pin(async move {
+            let mut call = Call::from_http(request)?;
+            let target = call.complete(self.base.as_ref())?;
+            self.run(call, target, deadline).await
+        })
     }
 }
 

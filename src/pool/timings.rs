@@ -8,8 +8,9 @@ use crate::connect::Phases;
 
 /// How long a request took until the head of its response was there.
 ///
-/// Of a request that was sent more than once, the last time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Of a request that was sent more than once, the last time. All zero where no connection brought the
+/// response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Timings {
     /// From `send` until there was a connection to send it on, with all that it took to make one.

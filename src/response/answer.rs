@@ -13,7 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyDataStream, BodyExt};
 use url::Url;
 
-use super::payload::Payload;
+use super::payload::{Payload, Source};
 use crate::body::Body;
 use crate::config::Reading;
 use crate::error::Result;
@@ -66,6 +66,14 @@ impl Response {
         }
     }
 
+    /// Names what answered, unless that is known.
+    pub(crate) fn or_from(mut self, uri: Uri) -> Self {
+        if self.answer.uri.scheme().is_none() {
+            self.answer.uri = uri;
+        }
+        self
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.answer.head.status
@@ -101,6 +109,9 @@ impl Response {
     /// Without user info. It has the fragment that the request's URL or a redirect had.
     pub fn url(&self) -> &Url {
         self.answer.url.get_or_init(|| {
+            if self.answer.uri.scheme().is_none() {
+                return Box::new(blank());
+            }
             let target = Target {
                 uri: self.answer.uri.clone(),
                 fragment: self.answer.fragment.clone(),
@@ -120,12 +131,18 @@ impl Response {
 
     /// Returns how long the request took, step by step, until the response's head was there.
     pub fn timings(&self) -> Timings {
-        self.answer.body.incoming.timings()
+        match &self.answer.body.source {
+            Source::Exchange(incoming) => incoming.timings(),
+            Source::Made(_) => Timings::default(),
+        }
     }
 
     /// Returns the server's address, where the connector tells it (the default one does).
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.answer.body.incoming.remote_addr()
+        match &self.answer.body.source {
+            Source::Exchange(incoming) => incoming.remote_addr(),
+            Source::Made(_) => None,
+        }
     }
 
     /// Reads the next part of the body. `None` at its end.
@@ -165,6 +182,31 @@ impl Response {
         } = *self.answer;
         let body = body.map_err(move |error| error.with_uri(&uri));
         http::Response::from_parts(head, Body::wrap(body))
+    }
+}
+
+/// The URL of what was not asked for.
+fn blank() -> Url {
+    Url::parse("about:blank").expect("it is a URL")
+}
+
+impl From<http::Response<Body>> for Response {
+    /// Makes a response of what a cache, a test or a `tower` layer gives.
+    ///
+    /// Its body is taken as it is. Answered by a middleware, it has its request's URL; else that is
+    /// `about:blank`.
+    fn from(response: http::Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            answer: Box::new(Answer {
+                head,
+                body: Payload::made(body),
+                uri: Uri::default(),
+                fragment: None,
+                url: OnceLock::new(),
+                history: Vec::new(),
+            }),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use http::response::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::coop::poll_proceed;
 
+use crate::body::Body;
 use crate::config::{MAX_COLLECTED, Reading};
 use crate::decode::{Chain, Progress, too_large};
 use crate::error::{Error, Result};
@@ -16,9 +17,46 @@ use crate::pool::Incoming;
 
 /// A body with what is to be done to it on the way.
 pub(super) struct Payload {
-    pub(super) incoming: Incoming,
+    pub(super) source: Source,
     /// `None`: nothing.
     filter: Option<Box<Filter>>,
+}
+
+/// Where a body comes from.
+pub(super) enum Source {
+    Exchange(Incoming),
+    /// Whoever made the response.
+    Made(Body),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        match self {
+            Self::Exchange(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Made(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn give_up(&mut self) {
+        match self {
+            Self::Exchange(incoming) => incoming.give_up(),
+            Self::Made(body) => *body = Body::empty(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Exchange(incoming) => incoming.is_end_stream(),
+            Self::Made(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Exchange(incoming) => incoming.size_hint(),
+            Self::Made(body) => body.size_hint(),
+        }
+    }
 }
 
 /// What is done to a body.
@@ -49,7 +87,18 @@ impl Payload {
                 over: false,
             })
         });
-        Self { incoming, filter }
+        Self {
+            source: Source::Exchange(incoming),
+            filter,
+        }
+    }
+
+    /// Takes a body as it is.
+    pub(super) fn made(body: Body) -> Self {
+        Self {
+            source: Source::Made(body),
+            filter: None,
+        }
     }
 
     /// Sets the limit of a body that is to be collected in memory, unless it has one, and returns it.
@@ -68,7 +117,7 @@ impl Payload {
 
     /// Ends a body of which that many bytes have been seen.
     pub(super) fn refuse(&mut self, limit: u64, seen: u64) -> Error {
-        self.incoming.give_up();
+        self.source.give_up();
         too_large(limit, seen).after_sending()
     }
 }
@@ -76,7 +125,7 @@ impl Payload {
 impl Filter {
     fn poll_frame(
         &mut self,
-        incoming: &mut Incoming,
+        source: &mut Source,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
         let limit = self.limit.unwrap_or(u64::MAX);
@@ -90,7 +139,7 @@ impl Filter {
                     Progress::Hungry => {}
                 }
             }
-            let Some(frame) = ready!(Pin::new(&mut *incoming).poll_frame(cx)?) else {
+            let Some(frame) = ready!(source.poll_frame(cx)?) else {
                 self.chain.finish()?;
                 return Poll::Ready(None);
             };
@@ -120,17 +169,17 @@ impl HttpBody for Payload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let Self { incoming, filter } = &mut *self;
+        let Self { source, filter } = &mut *self;
         let Some(filter) = filter else {
-            return Pin::new(incoming).poll_frame(cx);
+            return source.poll_frame(cx);
         };
         if filter.over {
             return Poll::Ready(None);
         }
-        let frame = ready!(filter.poll_frame(incoming, cx));
+        let frame = ready!(filter.poll_frame(source, cx));
         if let Some(Err(error)) = frame {
             filter.over = true;
-            incoming.give_up();
+            source.give_up();
             return Poll::Ready(Some(Err(error.after_sending())));
         }
         filter.over = frame.is_none();
@@ -142,7 +191,7 @@ impl HttpBody for Payload {
             Some(filter) if filter.over => true,
             // A coding may have ended too early, which is told at the end.
             Some(filter) if !filter.chain.is_empty() => false,
-            _ => self.incoming.is_end_stream(),
+            _ => self.source.is_end_stream(),
         }
     }
 
@@ -150,7 +199,7 @@ impl HttpBody for Payload {
         match &self.filter {
             Some(filter) if filter.over => SizeHint::with_exact(0),
             Some(filter) if !filter.chain.is_empty() => SizeHint::default(),
-            _ => self.incoming.size_hint(),
+            _ => self.source.size_hint(),
         }
     }
 }
