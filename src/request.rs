@@ -385,14 +385,14 @@ impl RequestBuilder {
     /// [`ErrorKind::Url`](crate::ErrorKind::Url) or [`ErrorKind::Builder`](crate::ErrorKind::Builder).
     pub fn build(self) -> Result<Request<Body>> {
         let mut call = self.call?;
-        let target = match &self.handle {
+        match &self.handle {
             Handle::Session(client) => call.complete(client.base.as_ref()),
             Handle::Holder(holder) => match holder.bind_now() {
                 Some(bound) => call.complete(bound.client.base.as_ref()),
                 None => call.complete(holder.base().as_ref()),
             },
-        };
-        Ok(call.into_http(target?))
+        }?;
+        Ok(call.into_http())
     }
 
     /// Returns the same request once more, if its body can be, and it has no error already.

@@ -1,5 +1,6 @@
 //! A request that is complete: nothing of it can be refused any more but by the network.
 
+use std::mem;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
@@ -72,7 +73,8 @@ impl Call {
     }
 
     /// Turns a call that is complete into a request that [`from_http`](Self::from_http) takes back.
-    pub(crate) fn into_http(mut self: Box<Self>, target: Target) -> Request<Body> {
+    pub(crate) fn into_http(mut self: Box<Self>) -> Request<Body> {
+        let target = mem::take(self.parts().0);
         let Outgoing {
             method,
             version,
@@ -104,8 +106,16 @@ impl Call {
         }))
     }
 
-    /// Makes the call ready to be sent and says where to. Refuses what would break the exchange.
-    pub(crate) fn complete(&mut self, base: Option<&BaseUrl>) -> Result<Target> {
+    /// Where a call that is complete goes, what, and how.
+    pub(crate) fn parts(&mut self) -> (&mut Target, &mut Outgoing, &CallOptions) {
+        let Location::Absolute(target) = &mut self.location else {
+            unreachable!("a call that is complete has an absolute URL")
+        };
+        (target, &mut self.outgoing, &self.options)
+    }
+
+    /// Makes the call ready to be sent. Refuses what would break the exchange.
+    pub(crate) fn complete(&mut self, base: Option<&BaseUrl>) -> Result<()> {
         let content_type = match self.content_type {
             Some(content_type) => Some(HeaderValue::from_static(content_type)),
             None => self.outgoing.body.content_type().cloned(),
@@ -114,16 +124,16 @@ impl Call {
             let headers = &mut self.outgoing.headers;
             headers.entry(CONTENT_TYPE).or_insert(content_type);
         }
-        let location = std::mem::replace(&mut self.location, Location::Relative("".into()));
-        let mut target = match (location, base) {
-            (Location::Absolute(target), _) => target,
-            (Location::Relative(path), Some(base)) => base.join(&path)?,
-            (Location::Relative(path), None) => return Err(no_base(&path)),
+        if let Location::Relative(path) = &self.location {
+            let base = base.ok_or_else(|| no_base(path))?;
+            self.location = Location::Absolute(base.join(path)?);
+        }
+        let Location::Absolute(target) = &mut self.location else {
+            unreachable!("it was made absolute above")
         };
         if !self.query.is_empty() {
-            target = target.append_query(&self.query)?;
+            *target = mem::take(target).append_query(&self.query)?;
         }
-        self.outgoing.check(target.user_info.take())?;
-        Ok(target)
+        self.outgoing.check(target.user_info.take())
     }
 }

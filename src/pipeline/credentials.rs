@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::sync;
 use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
 use crate::error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
+use crate::response::Response;
 
 tokio::task_local! {
     /// The providers that the current task is in, as their addresses.
@@ -164,7 +165,7 @@ impl<'a, C> Authorization<'a, C> {
 
     /// Whether the answer means that the request is to be sent with other credentials, as it may be once:
     /// these have been refused. No redirect has taken them to another origin.
-    pub(super) fn is_refused<B>(&mut self, answer: &Response<B>, headers: &HeaderMap) -> bool {
+    pub(super) fn is_refused(&mut self, answer: &Response, headers: &HeaderMap) -> bool {
         let is_on = || headers.get(AUTHORIZATION) == Some(&self.issued.credentials.value);
         if answer.status() != StatusCode::UNAUTHORIZED || !is_on() {
             return false;

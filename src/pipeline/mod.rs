@@ -21,3 +21,5 @@ mod redirect;
 mod retry;
 
 pub(crate) mod client;
+
+mod execute;

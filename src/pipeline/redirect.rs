@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::header::{Entry, LOCATION, REFERER};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
@@ -11,8 +11,9 @@ use super::headers::{leave_origin, leave_payload, leave_trusted_origin};
 use crate::body::Body;
 use crate::config::RequestDefaults;
 use crate::error::{Error, Result};
-use crate::pool::{Incoming, Outgoing};
+use crate::pool::Outgoing;
 use crate::redirect::{Hop, RedirectAction, RedirectAttempt, RedirectPolicy};
+use crate::response::Response;
 use crate::url::{Target, shown};
 
 /// The longest `Referer` that is more than an origin, in bytes, as browsers have it.
@@ -54,8 +55,9 @@ impl<'a> Redirects<'a> {
         way.map_or(&self.defaults.headers, |way| &way.default_headers)
     }
 
-    pub(super) fn into_history(self) -> Vec<Hop> {
-        self.way.map_or_else(Vec::new, |way| way.history)
+    pub(super) fn take_history(&mut self) -> Vec<Hop> {
+        let way = self.way.as_mut();
+        way.map_or_else(Vec::new, |way| std::mem::take(&mut way.history))
     }
 
     /// Whether there may be a next hop.
@@ -66,7 +68,7 @@ impl<'a> Redirects<'a> {
     /// Turns the request into that of the next hop, if the answer is a redirect that is followed.
     pub(super) fn follow(
         &mut self,
-        answer: &mut Response<Incoming>,
+        answer: &mut Response,
         target: &mut Target,
         outgoing: &mut Outgoing,
         body: Option<Body>,
@@ -82,7 +84,7 @@ impl<'a> Redirects<'a> {
     #[cold]
     fn go_on(
         &mut self,
-        answer: &mut Response<Incoming>,
+        answer: &mut Response,
         target: &mut Target,
         outgoing: &mut Outgoing,
         body: Option<Body>,
@@ -151,7 +153,7 @@ impl<'a> Redirects<'a> {
 
 /// Where a redirect leads, or `None` if it does not say. A user info in it is left out: no server
 /// chooses the credentials of a request.
-fn location(answer: &Response<Incoming>, current: &Url) -> Result<Option<Url>> {
+fn location(answer: &Response, current: &Url) -> Result<Option<Url>> {
     let mut values = answer.headers().get_all(LOCATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, HeaderName};
 use httpdate::parse_http_date;
 use tokio::time::{Instant, timeout};
 
-use crate::body::Body;
 use crate::error::{Error, Result, TimeoutPhase};
-use crate::pool::{Incoming, Outgoing, Pool, Terms};
+use crate::pool::{Outgoing, Pool, Terms};
+use crate::response::Response;
 use crate::retry::{RetryAttempt, RetryPolicy};
 use crate::url::Target;
 
@@ -40,22 +40,21 @@ impl<'a> Retries<'a> {
         pool: &Arc<Pool>,
         outgoing: &mut Outgoing,
         terms: &Terms<'_>,
-    ) -> Result<Response<Incoming>> {
+    ) -> Result<Response> {
         let Some(limit) = self.policy.try_timeout else {
-            return pool.send(outgoing, terms).await;
+            return pool.send(outgoing, terms).await.map(Response::of);
         };
         match timeout(limit, pool.send(outgoing, terms)).await {
-            Ok(sent) => sent,
+            Ok(sent) => sent.map(Response::of),
             Err(_) => Err(Error::timeout(TimeoutPhase::Try).after_sending()),
         }
     }
 
-    /// How long to wait for another try, if there is to be one. `again`: the body, if it can be sent again.
+    /// How long to wait for another try of a request whose body can be sent again, if there is to be one.
     pub(super) fn next(
         &mut self,
-        sent: &Result<Response<Incoming>>,
+        sent: &Result<Response>,
         outgoing: &Outgoing,
-        again: Option<&Body>,
         target: &Target,
         deadline: Option<Instant>,
     ) -> Option<Duration> {
@@ -66,7 +65,7 @@ impl<'a> Retries<'a> {
         };
         let is_unsent = outcome.is_err_and(|error| !error.was_sent());
         let is_harmless = is_unsent || self.policy.any_method || outgoing.is_harmless_twice();
-        if again.is_none() || !is_harmless {
+        if !is_harmless {
             return None;
         }
         let attempt = RetryAttempt {

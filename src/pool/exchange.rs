@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::Future;
 use futures_util::future::Either;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
 use http::{HeaderMap, Request};
 use http_body::Body as _;
 use hyper::Response;
@@ -34,11 +35,13 @@ const REFUSALS: usize = 5;
 
 impl Pool {
     /// Sends a request and returns when the response's head is there.
-    pub(crate) async fn send(
+    ///
+    /// The answer is boxed at once, as what it is to become: each async function on its way would copy it.
+    pub(crate) async fn send<A: From<(Parts, Incoming)>>(
         self: &Arc<Self>,
         outgoing: &mut Outgoing,
         terms: &Terms<'_>,
-    ) -> Result<Response<Incoming>> {
+    ) -> Result<Box<A>> {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
         let began = Instant::now();
@@ -159,14 +162,18 @@ impl Exchange {
         answer.await.map_err(|error| Failure::of(error, lane))
     }
 
-    fn answered(
+    #[allow(
+        clippy::unnecessary_box_returns,
+        reason = "it is boxed where it is made, see `Pool::send`"
+    )]
+    fn answered<A: From<(Parts, Incoming)>>(
         mut self,
         response: Response<hyper::body::Incoming>,
         limit: Limit,
         upload: Sending,
         (queue, head): (Duration, Duration),
         now: u64,
-    ) -> Response<Incoming> {
+    ) -> Box<A> {
         let (lane, _) = self.parts();
         let reused = lane.meter().answered();
         let course = Course {
@@ -182,7 +189,8 @@ impl Exchange {
             let ambiguous = body.size_hint().exact().is_none() && is_ambiguous(&head.headers);
             connection.reusable &= !ambiguous && !upload.is_held_back();
         }
-        Response::from_parts(head, Incoming::new(self, body, limit, upload, course, now))
+        let incoming = Incoming::new(self, body, limit, upload, course, now);
+        Box::new(A::from((head, incoming)))
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use http::response::Parts;
 use http::{Extensions, HeaderMap, StatusCode, Uri, Version};
 use http_body::Body as _;
 use http_body_util::{BodyDataStream, BodyExt};
@@ -36,8 +38,8 @@ pub struct Response {
     pub(super) answer: Box<Answer>,
 }
 
-pub(super) struct Answer {
-    pub(super) head: http::response::Parts,
+pub(crate) struct Answer {
+    pub(super) head: Parts,
     pub(super) body: Payload,
     pub(super) uri: Uri,
     fragment: Option<Box<str>>,
@@ -46,24 +48,17 @@ pub(super) struct Answer {
 }
 
 impl Response {
-    pub(crate) fn new(
-        answer: http::Response<Incoming>,
-        target: Target,
-        history: Vec<Hop>,
-        reading: Reading,
-    ) -> Self {
-        let (mut head, body) = answer.into_parts();
-        let body = Payload::new(body, &mut head, reading);
-        Self {
-            answer: Box::new(Answer {
-                head,
-                body,
-                uri: target.uri,
-                fragment: target.fragment,
-                url: OnceLock::new(),
-                history,
-            }),
-        }
+    pub(crate) fn of(answer: Box<Answer>) -> Self {
+        Self { answer }
+    }
+
+    /// Adds what is known once no redirect follows, and says how the body is read. Takes the target.
+    pub(crate) fn complete(&mut self, target: &mut Target, history: Vec<Hop>, reading: Reading) {
+        let answer = &mut *self.answer;
+        mem::swap(&mut answer.uri, &mut target.uri);
+        answer.fragment = target.fragment.take();
+        answer.history = history;
+        answer.body.read_as(&mut answer.head, reading);
     }
 
     /// Names what answered, unless that is known.
@@ -197,15 +192,25 @@ impl From<http::Response<Body>> for Response {
     /// `about:blank`.
     fn from(response: http::Response<Body>) -> Self {
         let (head, body) = response.into_parts();
+        Self::of(Box::new(Answer::new(head, Source::Made(body))))
+    }
+}
+
+impl From<(Parts, Incoming)> for Answer {
+    fn from((head, body): (Parts, Incoming)) -> Self {
+        Self::new(head, Source::Exchange(body))
+    }
+}
+
+impl Answer {
+    fn new(head: Parts, source: Source) -> Self {
         Self {
-            answer: Box::new(Answer {
-                head,
-                body: Payload::made(body),
-                uri: Uri::default(),
-                fragment: None,
-                url: OnceLock::new(),
-                history: Vec::new(),
-            }),
+            head,
+            body: Payload::new(source),
+            uri: Uri::default(),
+            fragment: None,
+            url: OnceLock::new(),
+            history: Vec::new(),
         }
     }
 }

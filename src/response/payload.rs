@@ -72,14 +72,23 @@ struct Filter {
 }
 
 impl Payload {
-    /// Takes the codings that are undone, and what they say of the length, out of the headers.
-    pub(super) fn new(incoming: Incoming, head: &mut Parts, reading: Reading) -> Self {
+    /// Takes a body as it is.
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            filter: None,
+        }
+    }
+
+    /// Says how it is read. Takes the codings that are undone, and what they say of the length, out of the
+    /// headers.
+    pub(super) fn read_as(&mut self, head: &mut Parts, reading: Reading) {
         // RFC 9110 §14.2: a range is one of the coded body.
         let decoded = reading.decompress && head.status != StatusCode::PARTIAL_CONTENT;
-        let chain = (decoded && !incoming.is_end_stream())
+        let chain = (decoded && !self.source.is_end_stream())
             .then(|| Chain::take(&mut head.headers))
             .flatten();
-        let filter = (chain.is_some() || reading.max_body.is_some()).then(|| {
+        self.filter = (chain.is_some() || reading.max_body.is_some()).then(|| {
             Box::new(Filter {
                 chain: chain.unwrap_or_default(),
                 limit: reading.max_body,
@@ -87,18 +96,6 @@ impl Payload {
                 over: false,
             })
         });
-        Self {
-            source: Source::Exchange(incoming),
-            filter,
-        }
-    }
-
-    /// Takes a body as it is.
-    pub(super) fn made(body: Body) -> Self {
-        Self {
-            source: Source::Made(body),
-            filter: None,
-        }
     }
 
     /// Sets the limit of a body that is to be collected in memory, unless it has one, and returns it.

@@ -12,7 +12,7 @@ use super::refusal::{MAX_LEN, before_query, no_base, not_a_uri, not_http, too_lo
 use crate::error::{Error, Result};
 
 /// An absolute http or https URL, taken apart into what goes on the wire and what does not.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Target {
     /// Absolute and normalised, with a path and without user info.
     pub(crate) uri: Uri,
