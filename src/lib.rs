@@ -95,7 +95,8 @@
 //! five times at most, whatever its method, if its body can be. At the total limit, an HTTP/2 connection
 //! takes no new streams while a request to another origin waits for its place, and makes way when its
 //! last stream ends. A stream whose answer is over ends when its request has been sent, which may take
-//! 30 s and until the session is closed.
+//! 30 s and until the session is closed; then it is reset. If it cannot be, because the peer does not
+//! take what was sent already, its connection takes no new streams and ends with those that it has.
 //!
 //! # Time limits
 //!

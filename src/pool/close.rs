@@ -16,9 +16,7 @@ use super::meter::End;
 use super::shared::Pool;
 use super::state::{Cut, Gate, State};
 use super::stats::CloseReport;
-
-/// How long saying goodbye may take, for all idle connections together.
-const GOODBYE: Duration = Duration::from_secs(1);
+use super::streams::GOODBYE;
 
 /// The bit of `Ending::leases` that says that the pool closes when the last lease is back.
 const CLOSING: usize = 1 << (usize::BITS - 1);

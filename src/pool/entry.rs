@@ -104,7 +104,7 @@ pub(super) struct Shared {
     pub(super) connection: Option<Http2>,
     pub(super) streams: Slab<Arc<Signal>>,
     pub(super) age: Age,
-    /// Without streams: until when it may be used.
+    /// Without streams: until when it may be used, or say goodbye.
     pub(super) until: u64,
     /// Without streams: since when.
     pub(super) since: u64,
@@ -238,14 +238,18 @@ impl Entry {
 
     /// Whether an HTTP/2 connection is saying goodbye.
     pub(super) fn is_leaving(&self) -> bool {
-        matches!(&self.kind, EntryKind::Shared(shared)
-            if shared.connection.is_none() && shared.streams.is_empty())
+        matches!(&self.kind, EntryKind::Shared(shared) if shared.is_leaving())
     }
 }
 
 impl Shared {
     pub(super) fn is_idle(&self) -> bool {
         self.connection.is_some() && self.streams.is_empty()
+    }
+
+    /// Whether it is saying goodbye.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.connection.is_none() && self.streams.is_empty()
     }
 
     pub(super) fn has_room(&self) -> bool {

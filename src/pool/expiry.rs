@@ -6,6 +6,7 @@ use std::task::Wake;
 use super::connection::Connection;
 use super::entry::{Aftermath, Entry, EntryKind};
 use super::http1::Link;
+use super::http2;
 use super::line::Line;
 use super::permit::Books;
 use super::shared::Pool;
@@ -48,6 +49,7 @@ impl Pool {
         }
         let mut closed = !due.expired.is_empty();
         due.expired.into_iter().for_each(Connection::shut_down);
+        due.overdue.iter().for_each(|link| link.sever());
         due.passed.into_iter().for_each(Signal::wake);
         for link in due.noticed {
             closed |= self.poll_idle(&link, now);
@@ -81,6 +83,8 @@ struct Due {
     next: Option<u64>,
     passed: Vec<Arc<Signal>>,
     expired: Vec<Connection>,
+    /// Their goodbye takes too long.
+    overdue: Vec<Arc<http2::Link>>,
     noticed: Vec<Arc<Link>>,
 }
 
@@ -143,23 +147,24 @@ impl Due {
             self.expired.extend(expired);
         }
         state.idle -= self.expired.len() - before;
-        self.idle_shared(state, timer, now);
+        self.shared(state, timer, now);
     }
 
-    fn idle_shared(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64) {
+    /// Those without streams, which idle or say goodbye.
+    fn shared(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64) {
         let mut expired = Vec::new();
         for (id, entry) in &state.entries {
-            let Some(shared) = entry.idle_shared() else {
+            let EntryKind::Shared(shared) = &entry.kind else {
                 continue;
             };
-            if Arc::ptr_eq(shared.link.timer(), timer) {
-                if shared.until <= now {
-                    expired.push((id, shared.age.why(now)));
-                } else {
-                    self.look_at(shared.until);
-                }
-            } else if shared.link.timer().is_gone() {
+            let is_own = Arc::ptr_eq(shared.link.timer(), timer);
+            let is_over = (is_own && shared.until <= now) || shared.link.timer().is_gone();
+            if shared.is_idle() && is_over {
                 expired.push((id, shared.age.why(now)));
+            } else if shared.is_leaving() && is_over {
+                self.overdue.push(Arc::clone(&shared.link));
+            } else if shared.streams.is_empty() && is_own {
+                self.look_at(shared.until);
             }
         }
         for (id, why) in expired {

@@ -1,6 +1,7 @@
 //! The books of HTTP/2 connections: who has a stream, and who gets the next one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::runtime;
@@ -14,6 +15,10 @@ use super::meter::End;
 use super::permit::{Books, Stamp};
 use super::queue::Next;
 use super::state::{Gate, State};
+use super::timer::millis;
+
+/// How long a connection may take to say goodbye.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 impl State {
     /// A stream of a connection that has room for one; connections past their age go to `leaving`.
@@ -114,6 +119,8 @@ impl State {
         Some(Box::new(stream))
     }
 
+    /// Ends a stream. A connection that takes no new ones says goodbye by itself after its last; what
+    /// has not been sent of requests may keep it from that, and does so for a while only.
     pub(super) fn end_stream(
         &mut self,
         of: Stamp,
@@ -127,7 +134,10 @@ impl State {
         };
         shared.streams.try_remove(place);
         shared.link.set_full(!shared.has_room());
-        if shared.is_idle() {
+        if shared.is_leaving() {
+            shared.until = now.saturating_add(millis(GOODBYE));
+            aftermath.watch = Some((Arc::clone(shared.link.timer()), shared.until));
+        } else if shared.is_idle() {
             shared.since = now;
             self.idle += 1;
         }

@@ -11,11 +11,15 @@ use futures_util::task::AtomicWaker;
 use super::http1::Link;
 use super::http2::called_off;
 use super::line::Line;
+use super::meter::End;
 use super::shared::{Exchange, Pool};
 use crate::body::Progress;
 
 /// How long the rest of a request may take that nobody waits for, in milliseconds.
 const LEFTOVER: u64 = 30_000;
+
+/// How long a body may take to notice that it is called off, in milliseconds.
+const RESET: u64 = 1000;
 
 /// An exchange in the hands of a task that sends the rest of the request, whether or not the answer
 /// is read, and gives the connection back.
@@ -125,26 +129,45 @@ impl Upload {
 
 /// Keeps the place of a stream whose answer is over while the rest of its request is sent, for a
 /// while, and until the session is closed; then it is reset.
+///
+/// hyper cannot reset one that waits for the peer's window. As over HTTP/1, that costs the connection,
+/// which ends with its other streams.
 pub(super) fn leave_stream(exchange: Exchange, rest: Arc<Progress>, total: Option<u64>) {
-    let (pool, line) = (Arc::clone(exchange.pool()), exchange.line());
+    let (pool, timer) = (Arc::clone(exchange.pool()), &exchange.line().timer);
     let end = pool.clock.now().saturating_add(LEFTOVER);
-    line.signal.disarm();
-    pool.arm(line, total.map_or(end, |total| total.min(end)));
-    let (runtime, tasks) = (line.timer.runtime.clone(), pool.tasks.clone());
+    let end = total.map_or(end, |total| total.min(end));
+    let (runtime, tasks) = (timer.runtime.clone(), pool.tasks.clone());
     runtime.spawn(tasks.track_future(async move {
-        let sent = poll_fn(|cx| {
-            let line = exchange.line();
-            line.signal.begin(cx.waker());
-            let mut own = Context::from_waker(&line.waker);
-            if rest.poll_sent(&mut own).is_ready() || line.signal.has_passed() {
-                return Poll::Ready(());
+        let sending = async {
+            if is_sent_by(end, &rest, &exchange).await {
+                return;
             }
-            line.pend(cx)
-        });
-        select(pin!(sent), pin!(shut(&pool))).await;
+            rest.call_off(called_off());
+            let end = pool.clock.now().saturating_add(RESET);
+            if !is_sent_by(end, &rest, &exchange).await {
+                exchange.lane().meter().end(End::Error);
+                exchange.lane().retire();
+            }
+        };
+        select(pin!(sending), pin!(shut(&pool))).await;
         rest.call_off(called_off());
         drop(exchange);
     }));
+}
+
+/// Waits until the rest of a request has been sent, or was let go of. `false`: not by then.
+async fn is_sent_by(end: u64, rest: &Progress, exchange: &Exchange) -> bool {
+    let line = exchange.line();
+    exchange.pool().arm(line, end);
+    poll_fn(|cx| {
+        line.signal.begin(cx.waker());
+        let mut own = Context::from_waker(&line.waker);
+        if rest.poll_sent(&mut own).is_ready() || line.signal.has_passed() {
+            return Poll::Ready(rest.is_sent());
+        }
+        line.pend(cx)
+    })
+    .await
 }
 
 /// Waits until the session is closed.
