@@ -3,6 +3,19 @@
 //! over; at no moment of which there are more sockets than the limit allows, or more streams than the
 //! peer does; and in which no POST is carried out twice.
 //!
+//! Whenever nothing can go on before time does, the streams that are open by the frames on the wire are
+//! compared with the requests that are being sent by the pool's books, and whoever waits must have a
+//! reason. Never more streams than requests, with two exceptions:
+//!
+//! - A small request whose answer is over has no place in the books, though the peer may not have taken
+//!   all of it. The server knows of which this is so.
+//! - An upload that the peer never takes is given up after 31 s, and cannot be taken off the wire while
+//!   its connection has other streams, which may be such uploads too. So no stream is older than twice
+//!   that.
+//!
+//! There may be fewer streams than requests: one that is being sent waits for its turn on the wire, and
+//! an answer that has come is over when it has been read.
+//!
 //! `MODEL_SCHEDULES` is how many are run. After a failure, `MODEL_SEED` runs the one that failed.
 #![cfg(feature = "http2")]
 #![allow(clippy::unwrap_used, reason = "a test that fails here has its line")]

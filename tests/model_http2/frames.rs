@@ -1,23 +1,34 @@
 //! What frames pass, and which streams are open by them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const PREFACE: usize = 24;
 
 /// One direction of a connection.
 pub struct Frames {
+    /// What is known of the next frame: its head, and of a goodbye the last stream that it leaves.
     head: Vec<u8>,
-    /// How much comes before the next head.
+    /// How much comes before it.
     skip: usize,
 }
 
-/// The streams of a connection, as its client knows them: which of the two sides have ended.
+/// The streams of a connection, as its client knows them.
 #[derive(Default)]
-pub struct Streams(BTreeMap<u32, [bool; 2]>);
+pub struct Streams(BTreeMap<u32, Stream>);
+
+struct Stream {
+    /// Which of the two sides have ended.
+    ended: [bool; 2],
+    since: Instant,
+}
 
 impl Frames {
     pub fn of_client() -> Self {
@@ -46,11 +57,19 @@ impl Frames {
             }
             self.head.push(rest[0]);
             rest = &rest[1..];
-            if let [a, b, c, kind, flags, id @ ..] = &self.head[..]
+            let [a, b, c, kind, flags, id @ ..] = &self.head[..] else {
+                continue;
+            };
+            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            let (told, id) = match *kind {
+                GOAWAY => (4, id.get(4..)),
+                _ => (0, Some(id)),
+            };
+            if let Some(id) = id
                 && let Ok(id) = <[u8; 4]>::try_from(id)
             {
-                self.skip = u32::from_be_bytes([0, *a, *b, *c]) as usize;
                 streams.note(*kind, *flags, u32::from_be_bytes(id), side);
+                self.skip = length - told;
                 self.head.clear();
             }
         }
@@ -62,15 +81,27 @@ impl Streams {
         self.0.len()
     }
 
+    /// How old they are.
+    pub fn ages(&self) -> impl Iterator<Item = Duration> {
+        self.0.values().map(|stream| stream.since.elapsed())
+    }
+
     fn note(&mut self, kind: u8, flags: u8, id: u32, side: usize) {
-        if kind == HEADERS && side == 0 {
-            self.0.entry(id).or_default();
+        if kind == GOAWAY {
+            // Of those after it there is nothing to be heard (RFC 9113 §6.8).
+            self.0.retain(|&own, _| side == 0 || own <= id);
         }
-        let Some(ended) = self.0.get_mut(&id) else {
+        if kind == HEADERS && side == 0 {
+            self.0.entry(id).or_insert_with(|| Stream {
+                ended: [false; 2],
+                since: Instant::now(),
+            });
+        }
+        let Some(stream) = self.0.get_mut(&id) else {
             return;
         };
-        ended[side] |= matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
-        if kind == RST_STREAM || *ended == [true; 2] {
+        stream.ended[side] |= matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
+        if kind == RST_STREAM || stream.ended == [true; 2] {
             self.0.remove(&id);
         }
     }

@@ -50,7 +50,6 @@ impl Service<Uri> for Network {
             }
             let (client, server) = duplex(65_536);
             slot.opens();
-            let streams = settings.streams;
             let own = world.count_task();
             tokio::spawn(async move {
                 serve(server, &world, dice, settings).await;
@@ -60,8 +59,7 @@ impl Service<Uri> for Network {
                 io: client,
                 sent: Frames::of_client(),
                 received: Frames::of_server(),
-                streams: Streams::default(),
-                most: streams,
+                most: settings.streams as usize,
                 slot,
             }))
         })
@@ -73,7 +71,6 @@ struct Slot {
     world: World,
     number: usize,
     is_live: bool,
-    streams: usize,
 }
 
 impl Slot {
@@ -90,21 +87,24 @@ impl Slot {
             world: world.clone(),
             number,
             is_live: false,
-            streams: 0,
         }
-    }
-
-    /// So many of its streams are open now.
-    fn carries(&mut self, streams: usize) {
-        let mut books = self.world.lock();
-        books.streams = books.streams + streams - self.streams;
-        self.streams = streams;
     }
 
     fn opens(&mut self) {
         self.is_live = true;
-        self.world.lock().live += 1;
-        self.world.note(&format!("opens {}", self.number));
+        let mut books = self.world.lock();
+        books.live += 1;
+        books.wires.insert(self.number, Streams::default());
+        let what = format!("opens {}", self.number);
+        books.note(&what);
+    }
+
+    /// Notes what bytes of one side do to its streams, and how many are open then.
+    fn passes(&self, frames: &mut Frames, bytes: &[u8], side: usize) -> usize {
+        let mut books = self.world.lock();
+        let wire = books.wires.entry(self.number).or_default();
+        frames.pass(bytes, side, wire);
+        wire.open()
     }
 }
 
@@ -112,7 +112,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut books = self.world.lock();
         books.sockets -= 1;
-        books.streams -= self.streams;
+        books.wires.remove(&self.number);
         books.live -= usize::from(self.is_live);
         let what = format!("closes {}", self.number);
         books.note(&what);
@@ -125,8 +125,7 @@ struct Socket {
     io: DuplexStream,
     sent: Frames,
     received: Frames,
-    streams: Streams,
-    most: u32,
+    most: usize,
     slot: Slot,
 }
 
@@ -139,9 +138,8 @@ impl AsyncRead for Socket {
         let this = &mut *self;
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        this.received
-            .pass(&buf.filled()[before..], 1, &mut this.streams);
-        this.slot.carries(this.streams.open());
+        let bytes = &buf.filled()[before..];
+        this.slot.passes(&mut this.received, bytes, 1);
         Poll::Ready(Ok(()))
     }
 }
@@ -154,13 +152,11 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
-        this.sent.pass(&bytes[..written], 0, &mut this.streams);
-        let (open, number) = (this.streams.open(), this.slot.number);
-        this.slot.carries(open);
-        let is_allowed = open <= this.most as usize;
+        let open = this.slot.passes(&mut this.sent, &bytes[..written], 0);
+        let number = this.slot.number;
         this.slot
             .world
-            .expect(is_allowed, || format!("{open} streams on {number}"));
+            .expect(open <= this.most, || format!("{open} streams on {number}"));
         Poll::Ready(Ok(written))
     }
 

@@ -18,8 +18,8 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    total: usize,
-    per_origin: usize,
+    pub total: usize,
+    pub per_origin: usize,
     origins: usize,
     requests: Option<u64>,
     pool: Option<u64>,
@@ -143,7 +143,8 @@ async fn settle(world: &World, session: &Session) {
         );
         at_rest == (0, 0, 0, 0) && (stats.idle, stats.open) == (live, live) && sockets == live
     };
-    for pause in (0..60).map(|tries| 1 << (tries / 5)) {
+    // Longer than the pool has patience with an upload.
+    for pause in (0..80).map(|tries| 1 << (tries / 5)) {
         if is_settled() {
             return;
         }
@@ -225,11 +226,10 @@ async fn ask(
 
 fn upload(dice: &mut Dice) -> Body {
     if dice.chance(50) {
-        // Less than the peer takes unread: a stream cannot be reset that waits for room.
         return Body::from(vec![2; dice.number(1..=900)]);
     }
     let (parts, pause) = (dice.number(0..=4), dice.pick(&[0, 0, 3, 40]));
-    let length = dice.pick(&[1, 300, 300, 2000]);
+    let length = dice.pick(&[1, 300, 300, 2000, 20_000, 70_000]);
     Body::wrap_stream(stream::iter(0..parts).then(move |_| async move {
         if pause > 0 {
             sleep(ms(pause)).await;

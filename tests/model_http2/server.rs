@@ -6,6 +6,7 @@ use futures::future::pending;
 use futures::stream::FuturesUnordered;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use tokio::io::DuplexStream;
 use tokio::select;
@@ -55,7 +56,7 @@ async fn call(
 ) -> Then {
     let id: usize = request.uri().path()[1..].parse().expect("a number");
     let what = if dice.chance(trouble) {
-        dice.number(1..=6)
+        dice.number(1..=7)
     } else {
         0
     };
@@ -65,10 +66,12 @@ async fn call(
         return Then::GoOn;
     }
     world.lock().acted[id] += 1;
-    let (delay, is_early) = (dice.pick(&[0, 0, 1, 10]), dice.chance(25));
+    let (delay, is_early) = (dice.pick(&[0, 0, 1, 10]), dice.chance(25) || what == 7);
+    let is_small = request.headers().contains_key(CONTENT_LENGTH);
+    let pause = dice.pick(&[0, 0, 0, 5]);
     let mut body = request.into_body();
     if !is_early {
-        read(&mut body).await;
+        read(&mut body, pause, true).await;
     }
     if delay > 0 {
         sleep(ms(delay)).await;
@@ -98,13 +101,21 @@ async fn call(
     }
     let _ = parts.send_data(Bytes::from(vec![1; length]), true);
     if is_early {
-        read(&mut body).await;
+        let own = is_small.then(|| world.count_answered());
+        // What it does not say that it has read, the others have no room for either.
+        read(&mut body, pause, what != 7).await;
+        drop(own);
     }
     if what == 6 { Then::GoAway } else { Then::GoOn }
 }
 
-async fn read(body: &mut RecvStream) {
+async fn read(body: &mut RecvStream, pause: u64, makes_room: bool) {
     while let Some(Ok(part)) = body.data().await {
-        let _ = body.flow_control().release_capacity(part.len());
+        if pause > 0 {
+            sleep(ms(pause)).await;
+        }
+        if makes_room {
+            let _ = body.flow_control().release_capacity(part.len());
+        }
     }
 }

@@ -1,12 +1,18 @@
 //! What the model has seen so far, and what was wrong with it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hyper_session::Session;
 use tokio::time::Instant;
 
+use super::frames::Streams;
 use super::schedule::Settings;
+
+/// After that time the pool gives up an upload that the peer does not take.
+const GIVEN_UP: Duration = Duration::from_secs(31);
 
 /// What a schedule did, and how much of it was wrong.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,8 +33,11 @@ pub struct Books {
     pub sockets: usize,
     pub live: usize,
     pub dials: usize,
-    /// Open by the frames that have passed, on all sockets.
-    pub streams: usize,
+    /// By socket: the streams that are open by the frames that have passed.
+    pub wires: BTreeMap<usize, Streams>,
+    /// Small requests that were answered and have not come to their end: the pool does not wait for
+    /// that.
+    pub answered: usize,
     /// By request: how often a server has acted on it.
     pub acted: Vec<usize>,
     pub own_tasks: usize,
@@ -59,15 +68,30 @@ impl World {
         let Some(session) = self.lock().watched.clone() else {
             return;
         };
-        let stats = session.stats();
-        let streams = self.lock().streams;
-        let room = stats.open * settings.streams as usize;
+        let (stats, origins) = (session.stats(), session.origin_stats());
         let sending = stats.exchanges - stats.waiting;
-        // What was called off may still be on the wire where a peer is in the way.
-        let are_known = settings.trouble > 0 || streams <= sending;
-        self.expect(sending <= room && are_known, || {
-            format!("{streams} streams, {sending} sending: {stats:?}")
+        let (streams, young, oldest) = {
+            let books = self.lock();
+            let ages = books.wires.values().flat_map(Streams::ages);
+            let ages: Vec<_> = ages.collect();
+            let young = ages.iter().filter(|&&age| age < GIVEN_UP).count();
+            let young = young.saturating_sub(books.answered);
+            (ages.len(), young, ages.into_iter().max())
+        };
+        let room = stats.open * settings.streams as usize;
+        self.expect(young <= sending && sending <= room, || {
+            format!("{streams} streams, {young} young, {sending} sending: {stats:?}")
         });
+        self.expect(oldest < Some(2 * GIVEN_UP), || format!("{oldest:?} old"));
+        for origin in origins {
+            let waits = origin.waiting > 0 && stats.connecting == 0;
+            let is_full = origin.open >= settings.per_origin;
+            let may_connect = stats.open < settings.total || stats.idle > 0;
+            self.expect(
+                !waits || (origin.idle == 0 && (is_full || !may_connect)),
+                || format!("waiting for nothing: {stats:?}, {origin:?}"),
+            );
+        }
         let in_vain = settings.is_plain() && stats.waiting > 0 && stats.connecting == 0;
         self.expect(!in_vain || sending == room, || {
             format!("waiting for nothing: {stats:?}")
@@ -104,6 +128,12 @@ impl World {
         self.lock().own_tasks += 1;
         OwnTask(self.clone())
     }
+
+    /// Counts a small request as answered until the guard is dropped.
+    pub fn count_answered(&self) -> Answered {
+        self.lock().answered += 1;
+        Answered(self.clone())
+    }
 }
 
 impl Books {
@@ -119,5 +149,14 @@ pub struct OwnTask(World);
 impl Drop for OwnTask {
     fn drop(&mut self) {
         self.0.lock().own_tasks -= 1;
+    }
+}
+
+/// A small request that was answered.
+pub struct Answered(World);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.lock().answered -= 1;
     }
 }
