@@ -20,6 +20,8 @@ use tokio::time::timeout;
 
 const PARTS: usize = 3;
 const PART: usize = 1000;
+/// More than the peer says before it answers.
+const LONG: usize = 2000;
 
 /// One exchange whose answer is over, on the only connection.
 const UPLOADING: Accounts = Accounts {
@@ -48,12 +50,17 @@ async fn read(call: &mut Call) -> Result<usize, Option<h2::Reason>> {
 }
 
 /// Answers a POST before it has read it, and all else at once. On `/open` there is no end to the
-/// answer, and nothing is read before the gate opens.
+/// answer, and nothing is read before the gate opens; on `/held` nothing is answered before, and then at length.
 fn early(manner: Manner, gate: &Gate, bodies: &Bodies) -> Http2Server {
     let (gate, bodies) = (gate.clone(), Arc::clone(bodies));
     Http2Server::start(manner, async move |mut call| {
         let is_whole = call.request.uri().path() != "/open";
-        let answer = http::Response::new(());
+        let mut answer = http::Response::new(());
+        if call.request.uri().path() == "/held" {
+            gate.pass().await;
+            let long = "~".repeat(LONG).parse().unwrap();
+            answer.headers_mut().insert("long", long);
+        }
         let _open = call.answer.send_response(answer, is_whole).unwrap();
         if call.request.method() == "POST" {
             if !is_whole {
@@ -194,6 +201,32 @@ async fn a_stream_without_end_is_reset_with_a_dropped_answer() {
     drop(soon(post.send()).await.unwrap());
     reach(&session, Accounts::idle(1)).await;
     assert_eq!(only(&bodies).await, Err(Some(h2::Reason::CANCEL)));
+}
+
+#[tokio::test]
+async fn a_stream_is_reset_with_an_answer_that_has_come_and_was_not_seen() {
+    let (gate, bodies) = (Gate::new(), Bodies::default());
+    let server = early(Manner::default(), &gate, &bodies);
+    let session = builder().open().await.unwrap();
+    let endless = Body::wrap_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let mut sending = Box::pin(session.post(server.url("/held")).body(endless).send());
+    while gate.reached() == 0 {
+        assert!(poll!(&mut sending).is_pending());
+        yield_now().await;
+    }
+    gate.open();
+    while session.stats().received < LONG as u64 {
+        yield_now().await;
+    }
+    // Its tasks bring it to where the request's future would find it.
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    drop(sending);
+    reach(&session, Accounts::idle(1)).await;
+    assert_eq!(only(&bodies).await, Err(Some(h2::Reason::CANCEL)));
+    soon(session.get(server.url("/")).send()).await.unwrap();
+    assert_eq!(server.accepted(), 1);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use super::severable::Severable;
 use super::signal::Signal;
 use super::timer::Timer;
 use super::timings::Made;
-use crate::body::Body;
+use crate::body::{Body, Progress};
 use crate::config::Http2Config;
 use crate::connect::{BoxConnection, Traffic};
 use crate::error::{BoxError, Error, ErrorKind, Result};
@@ -67,6 +67,8 @@ pub(super) struct Stream {
     pooled: bool,
     /// What the connection had sent before the request was given to it, in bytes.
     sent_before: Option<u64>,
+    /// The request's body, if that can still be on its way when its answer is over.
+    upload: Option<Arc<Progress>>,
 }
 
 /// A place among the streams of a connection in the books. Dropping it gives it back.
@@ -124,6 +126,7 @@ impl Http2 {
             line,
             pooled,
             sent_before: None,
+            upload: None,
         }
     }
 
@@ -254,6 +257,7 @@ impl Stream {
         let meter = &self.seat.link.meter;
         meter.sent();
         self.sent_before = meter.bytes_sent();
+        self.upload = message.body().progress();
         let sender = self.sender.take();
         let mut sender = sender.expect("a stream carries one request");
         sender.try_send_request(message)
@@ -267,6 +271,11 @@ impl Stream {
     /// that moment it counts as sent: h2 may still send it.
     pub(super) fn is_unsent(&self) -> bool {
         self.sent_before.is_some() && self.sent_before == self.meter().bytes_sent()
+    }
+
+    /// What has still to be sent of the request. Asked once.
+    pub(super) fn take_unsent(&mut self) -> Option<Arc<Progress>> {
+        self.upload.take().filter(|upload| !upload.is_sent())
     }
 
     pub(super) fn line(&self) -> &Line {

@@ -14,7 +14,7 @@ use super::permit::{Permit, Stamp};
 use super::place::Place;
 use super::timer::Timer;
 use super::timings::Made;
-use crate::body::Body;
+use crate::body::{Body, Progress};
 use crate::config::Http2Config;
 use crate::connect::{BoxConnection, Traffic};
 use crate::error::{BoxError, Error, ErrorKind, Result};
@@ -106,6 +106,10 @@ impl Stream {
     }
 
     pub(super) fn is_unsent(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn take_unsent(&mut self) -> Option<Arc<Progress>> {
         match self.0 {}
     }
 

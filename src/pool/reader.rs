@@ -12,13 +12,12 @@ use hyper::body::Incoming;
 
 use super::connection::Lane;
 use super::http1::Link;
-use super::http2::called_off;
 use super::limit::Limit;
 use super::line::Line;
 use super::meter::End;
 use super::sending::Sending;
 use super::shared::{Exchange, Pool};
-use super::upload::{Upload, leave_stream};
+use super::upload::Upload;
 use crate::error::{BoxError, Error, ErrorKind, Result, TimeoutPhase};
 
 /// A body and the exchange that it ends. Dropping it closes a connection that it still drives, or
@@ -175,13 +174,7 @@ impl Reader {
     /// Lets go of what is left of the answer, and of the request with it.
     pub(super) fn leave(&mut self) {
         self.body = None;
-        if let Source::Reader(exchange) = std::mem::replace(&mut self.source, Source::Memory)
-            && exchange.is_shared()
-            && let Some(rest) = self.upload.unsent()
-        {
-            rest.call_off(called_off());
-            leave_stream(exchange, rest, self.limit.total());
-        }
+        self.source = Source::Memory;
     }
 
     fn disarm(&mut self) {
@@ -195,9 +188,7 @@ impl Reader {
         match std::mem::replace(&mut self.source, Source::Memory) {
             Source::Memory => {}
             Source::Reader(exchange) if exchange.is_shared() => {
-                if let Some(rest) = self.upload.unsent() {
-                    leave_stream(exchange, rest, self.limit.total());
-                }
+                exchange.leave_stream(self.limit.total());
             }
             Source::Reader(exchange) => {
                 let now = exchange.pool().clock.now();

@@ -43,14 +43,6 @@ impl Sending {
         }
     }
 
-    /// What is still to be sent over HTTP/2, where that is tracked.
-    pub(super) fn unsent(&self) -> Option<Arc<Progress>> {
-        match self {
-            Self::Stream(progress) if !progress.is_sent() => Some(Arc::clone(progress)),
-            Self::Small | Self::Stream(_) => None,
-        }
-    }
-
     /// Whether the peer has not asked for it.
     pub(super) fn is_held_back(&self) -> bool {
         match self {

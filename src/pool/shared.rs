@@ -199,6 +199,18 @@ impl Exchange {
         matches!(self.lane, Some(Lane::Http2(_)))
     }
 
+    /// The same exchange in other hands: what is left is over.
+    pub(super) fn hand_over(&mut self) -> Self {
+        let is_over = std::mem::replace(&mut self.counted.is_over, true);
+        Self {
+            lane: self.lane.take(),
+            counted: Counted {
+                pool: Arc::clone(&self.counted.pool),
+                is_over,
+            },
+        }
+    }
+
     /// Whether its HTTP/1 connection can carry another request now.
     pub(super) fn is_ready(&self) -> bool {
         match &self.lane {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::select;
 use futures_util::task::AtomicWaker;
 
+use super::connection::Lane;
 use super::http1::Link;
 use super::http2::called_off;
 use super::line::Line;
@@ -127,32 +128,60 @@ impl Upload {
     }
 }
 
-/// Keeps the place of a stream whose answer is over while the rest of its request is sent, for a
-/// while, and until the session is closed; then it is reset.
-///
-/// hyper cannot reset one that waits for the peer's window. As over HTTP/1, that costs the connection,
-/// which ends with its other streams.
-pub(super) fn leave_stream(exchange: Exchange, rest: Arc<Progress>, total: Option<u64>) {
-    let (pool, timer) = (Arc::clone(exchange.pool()), &exchange.line().timer);
-    let end = pool.clock.now().saturating_add(LEFTOVER);
-    let end = total.map_or(end, |total| total.min(end));
-    let (runtime, tasks) = (timer.runtime.clone(), pool.tasks.clone());
-    runtime.spawn(tasks.track_future(async move {
-        let sending = async {
-            if is_sent_by(end, &rest, &exchange).await {
-                return;
-            }
+impl Exchange {
+    /// Ends the exchange of a stream whose answer is over, when the rest of its request has been sent.
+    pub(super) fn leave_stream(mut self, total: Option<u64>) {
+        if let Some(rest) = self.take_unsent() {
+            let end = self.pool().clock.now().saturating_add(LEFTOVER);
+            let end = total.map_or(end, |total| total.min(end));
+            self.send_rest(rest, end);
+        }
+    }
+
+    fn take_unsent(&mut self) -> Option<Arc<Progress>> {
+        match &mut self.lane {
+            Some(Lane::Http2(stream)) => stream.take_unsent(),
+            Some(Lane::Http1(_)) | None => None,
+        }
+    }
+
+    /// Keeps the place of a stream while the rest of its request is sent, until that moment or until
+    /// the session is closed; then it is reset.
+    ///
+    /// hyper cannot reset one that waits for the peer's window. As over HTTP/1, that costs the
+    /// connection, which ends with its other streams.
+    fn send_rest(self, rest: Arc<Progress>, end: u64) {
+        let (pool, timer) = (Arc::clone(self.pool()), &self.line().timer);
+        let (runtime, tasks) = (timer.runtime.clone(), pool.tasks.clone());
+        runtime.spawn(tasks.track_future(async move {
+            let sending = async {
+                if is_sent_by(end, &rest, &self).await {
+                    return;
+                }
+                rest.call_off(called_off());
+                let end = pool.clock.now().saturating_add(RESET);
+                if !is_sent_by(end, &rest, &self).await {
+                    self.lane().meter().end(End::Error);
+                    self.lane().retire();
+                }
+            };
+            select(pin!(sending), pin!(shut(&pool))).await;
             rest.call_off(called_off());
-            let end = pool.clock.now().saturating_add(RESET);
-            if !is_sent_by(end, &rest, &exchange).await {
-                exchange.lane().meter().end(End::Error);
-                exchange.lane().retire();
-            }
-        };
-        select(pin!(sending), pin!(shut(&pool))).await;
-        rest.call_off(called_off());
-        drop(exchange);
-    }));
+            drop(self);
+        }));
+    }
+}
+
+impl Drop for Exchange {
+    /// Calls off the rest of a request whose answer nobody waits for any more. hyper resets the stream
+    /// by itself only as long as the answer has not come.
+    fn drop(&mut self) {
+        if let Some(rest) = self.take_unsent() {
+            rest.call_off(called_off());
+            let end = self.pool().clock.now().saturating_add(LEFTOVER);
+            self.hand_over().send_rest(rest, end);
+        }
+    }
 }
 
 /// Waits until the rest of a request has been sent, or was let go of. `false`: not by then.
