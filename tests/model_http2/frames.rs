@@ -20,9 +20,13 @@ pub struct Frames {
     skip: usize,
 }
 
-/// The streams of a connection, as its client knows them.
-#[derive(Default)]
-pub struct Streams(BTreeMap<u32, Stream>);
+/// A connection by what has passed, as its client knows it.
+pub struct Wire {
+    pub host: String,
+    streams: BTreeMap<u32, Stream>,
+    /// Whether the server has said goodbye.
+    is_leaving: bool,
+}
 
 struct Stream {
     /// Which of the two sides have ended.
@@ -45,8 +49,8 @@ impl Frames {
         }
     }
 
-    /// Takes bytes that pass, and notes what they do to the streams. `side`: whose bytes they are.
-    pub fn pass(&mut self, bytes: &[u8], side: usize, streams: &mut Streams) {
+    /// Takes bytes that pass, and notes what they do to the connection. `side`: whose bytes they are.
+    pub fn pass(&mut self, bytes: &[u8], side: usize, wire: &mut Wire) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.skip > 0 {
@@ -68,7 +72,7 @@ impl Frames {
             if let Some(id) = id
                 && let Ok(id) = <[u8; 4]>::try_from(id)
             {
-                streams.note(*kind, *flags, u32::from_be_bytes(id), side);
+                wire.note(*kind, *flags, u32::from_be_bytes(id), side);
                 self.skip = length - told;
                 self.head.clear();
             }
@@ -76,33 +80,47 @@ impl Frames {
     }
 }
 
-impl Streams {
-    pub fn open(&self) -> usize {
-        self.0.len()
+impl Wire {
+    pub fn to(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            streams: BTreeMap::new(),
+            is_leaving: false,
+        }
     }
 
-    /// How old they are.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// How many streams are open.
+    pub fn open(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How old its open streams are.
     pub fn ages(&self) -> impl Iterator<Item = Duration> {
-        self.0.values().map(|stream| stream.since.elapsed())
+        self.streams.values().map(|stream| stream.since.elapsed())
     }
 
     fn note(&mut self, kind: u8, flags: u8, id: u32, side: usize) {
-        if kind == GOAWAY {
+        if kind == GOAWAY && side == 1 {
+            self.is_leaving = true;
             // Of those after it there is nothing to be heard (RFC 9113 §6.8).
-            self.0.retain(|&own, _| side == 0 || own <= id);
+            self.streams.retain(|&own, _| own <= id);
         }
         if kind == HEADERS && side == 0 {
-            self.0.entry(id).or_insert_with(|| Stream {
+            self.streams.entry(id).or_insert_with(|| Stream {
                 ended: [false; 2],
                 since: Instant::now(),
             });
         }
-        let Some(stream) = self.0.get_mut(&id) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         stream.ended[side] |= matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
         if kind == RST_STREAM || stream.ended == [true; 2] {
-            self.0.remove(&id);
+            self.streams.remove(&id);
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::dice::{Dice, ms};
-use super::frames::{Frames, Streams};
+use super::frames::{Frames, Wire};
 use super::schedule::Settings;
 use super::server::serve;
 use super::world::World;
@@ -33,7 +33,7 @@ impl Service<Uri> for Network {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Uri) -> Self::Future {
+    fn call(&mut self, uri: Uri) -> Self::Future {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         let is_troubled = dice.chance(self.settings.trouble / 2);
         let (fate, delay) = (dice.number(0..=2), dice.pick(&[0, 0, 1, 8]));
@@ -49,7 +49,7 @@ impl Service<Uri> for Network {
                 _ => {}
             }
             let (client, server) = duplex(65_536);
-            slot.opens();
+            slot.opens(uri.host().expect("an absolute URI"));
             let own = world.count_task();
             tokio::spawn(async move {
                 serve(server, &world, dice, settings).await;
@@ -90,11 +90,11 @@ impl Slot {
         }
     }
 
-    fn opens(&mut self) {
+    fn opens(&mut self, host: &str) {
         self.is_live = true;
         let mut books = self.world.lock();
         books.live += 1;
-        books.wires.insert(self.number, Streams::default());
+        books.wires.insert(self.number, Wire::to(host));
         let what = format!("opens {}", self.number);
         books.note(&what);
     }
@@ -102,7 +102,8 @@ impl Slot {
     /// Notes what bytes of one side do to its streams, and how many are open then.
     fn passes(&self, frames: &mut Frames, bytes: &[u8], side: usize) -> usize {
         let mut books = self.world.lock();
-        let wire = books.wires.entry(self.number).or_default();
+        let wire = books.wires.get_mut(&self.number);
+        let wire = wire.expect("it is open");
         frames.pass(bytes, side, wire);
         wire.open()
     }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use hyper_session::{Body, Error, ErrorKind, Session};
 use tokio::runtime::{Builder, Handle};
+use tokio::select;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::dice::{Dice, ms};
@@ -165,7 +167,13 @@ async fn client(world: World, session: Session, mut dice: Dice, settings: Settin
         let is_post = dice.chance(50);
         let asking = ask(&session, id, is_post, dice.fork(), settings);
         let asked = if dice.chance(25) {
-            timeout(ms(dice.millis(0..=30)), asking).await.ok()
+            let cut = moment(&mut dice);
+            select! {
+                // Also of what it was given in this very moment and has not seen.
+                biased;
+                () = cut => None,
+                asked = asking => Some(asked),
+            }
         } else {
             Some(asking.await)
         };
@@ -183,6 +191,23 @@ async fn client(world: World, session: Session, mut dice: Dice, settings: Settin
             });
         }
         sleep(ms(dice.pick(&[0, 0, 2, 1200]))).await;
+    }
+}
+
+/// A random moment, by the clock or within one tick of it.
+fn moment(dice: &mut Dice) -> impl Future<Output = ()> + use<> {
+    let (turns, millis) = if dice.chance(50) {
+        (dice.number(0..=12), 0)
+    } else {
+        (0, dice.millis(0..=30))
+    };
+    async move {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+        if millis > 0 {
+            sleep(ms(millis)).await;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper_session::Session;
 use tokio::time::Instant;
 
-use super::frames::Streams;
+use super::frames::Wire;
 use super::schedule::Settings;
 
 /// After that time the pool gives up an upload that the peer does not take.
@@ -33,8 +33,8 @@ pub struct Books {
     pub sockets: usize,
     pub live: usize,
     pub dials: usize,
-    /// By socket: the streams that are open by the frames that have passed.
-    pub wires: BTreeMap<usize, Streams>,
+    /// By socket.
+    pub wires: BTreeMap<usize, Wire>,
     /// Small requests that were answered and have not come to their end: the pool does not wait for
     /// that.
     pub answered: usize,
@@ -72,7 +72,7 @@ impl World {
         let sending = stats.exchanges - stats.waiting;
         let (streams, young, oldest) = {
             let books = self.lock();
-            let ages = books.wires.values().flat_map(Streams::ages);
+            let ages = books.wires.values().flat_map(Wire::ages);
             let ages: Vec<_> = ages.collect();
             let young = ages.iter().filter(|&&age| age < GIVEN_UP).count();
             let young = young.saturating_sub(books.answered);
@@ -85,7 +85,7 @@ impl World {
         self.expect(oldest < Some(2 * GIVEN_UP), || format!("{oldest:?} old"));
         for origin in origins {
             let waits = origin.waiting > 0 && stats.connecting == 0;
-            let is_full = origin.open >= settings.per_origin;
+            let is_full = self.takers(&origin.origin) >= settings.per_origin;
             let may_connect = stats.open < settings.total || stats.idle > 0;
             self.expect(
                 !waits || (origin.idle == 0 && (is_full || !may_connect)),
@@ -96,6 +96,16 @@ impl World {
         self.expect(!in_vain || sending == room, || {
             format!("waiting for nothing: {stats:?}")
         });
+    }
+
+    /// How many connections to an origin have not been told to leave.
+    fn takers(&self, origin: &str) -> usize {
+        let books = self.lock();
+        let own = books.wires.values().filter(|wire| {
+            let host = origin.strip_prefix("http://");
+            host == Some(wire.host.as_str()) && !wire.is_leaving()
+        });
+        own.count()
     }
 
     pub fn begin(&self) {
