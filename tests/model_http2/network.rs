@@ -111,6 +111,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.world.audit_close();
         let mut books = self.world.lock();
         books.sockets -= 1;
         books.wires.remove(&self.number);

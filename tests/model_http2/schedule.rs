@@ -18,6 +18,9 @@ use super::world::{Trace, World};
 /// Longer, on the runtime's clock, than all time limits together.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
+/// How often a request is sent again that was refused.
+const REFUSALS: usize = 5;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub total: usize,
@@ -162,10 +165,15 @@ async fn client(world: World, session: Session, mut dice: Dice, settings: Settin
         let id = {
             let mut books = world.lock();
             books.acted.push(0);
+            books.refused.push(0);
             books.acted.len() - 1
         };
         let is_post = dice.chance(50);
-        let asking = ask(&session, id, is_post, dice.fork(), settings);
+        let upload = is_post.then(|| upload(&mut dice));
+        let lasts = upload
+            .as_ref()
+            .is_none_or(|body| body.try_clone().is_some());
+        let asking = ask(&session, id, upload, dice.fork(), settings);
         let asked = if dice.chance(25) {
             let cut = moment(&mut dice);
             select! {
@@ -186,7 +194,8 @@ async fn client(world: World, session: Session, mut dice: Dice, settings: Settin
             world.expect(error.was_sent() || acted == 0, || {
                 format!("{id} was sent: {error:?}")
             });
-            world.expect(is_explained(error, settings), || {
+            let is_due = lasts && acted == 0 && !was_in_trouble(&world, id);
+            world.expect(is_explained(error, settings, is_due), || {
                 format!("{id} has no reason to fail: {error:?}")
             });
         }
@@ -215,14 +224,23 @@ fn kind_of(asked: &Result<(), Error>) -> Option<ErrorKind> {
     asked.as_ref().err().map(Error::kind)
 }
 
-fn is_explained(error: &Error, settings: Settings) -> bool {
+/// Whether a request that no server has acted on may fail, for having been refused too often or with
+/// its connection.
+fn was_in_trouble(world: &World, id: usize) -> bool {
+    let books = world.lock();
+    books.breaks > 0 || books.refused[id] + books.goodbyes > REFUSALS
+}
+
+/// Whether a request could fail of that. `is_due`: nothing that a server did should keep it from an
+/// answer.
+fn is_explained(error: &Error, settings: Settings, is_due: bool) -> bool {
     use hyper_session::TimeoutPhase;
     match error.kind() {
         ErrorKind::Timeout(TimeoutPhase::Pool) => settings.pool.is_some(),
-        ErrorKind::Timeout(_)
-        | ErrorKind::Connect
-        | ErrorKind::Protocol
-        | ErrorKind::BodyTruncated => settings.trouble > 0,
+        ErrorKind::Timeout(_) | ErrorKind::Connect | ErrorKind::BodyTruncated => {
+            settings.trouble > 0
+        }
+        ErrorKind::Protocol => settings.trouble > 0 && !is_due,
         _ => false,
     }
 }
@@ -231,16 +249,15 @@ fn is_explained(error: &Error, settings: Settings) -> bool {
 async fn ask(
     session: &Session,
     id: usize,
-    is_post: bool,
+    upload: Option<Body>,
     mut dice: Dice,
     settings: Settings,
 ) -> Result<(), Error> {
     let host = dice.pick(&["a", "a", ["a", "b"][settings.origins - 1]]);
     let url = format!("http://{host}/{id}");
-    let request = if is_post {
-        session.post(url).body(upload(&mut dice))
-    } else {
-        session.get(url)
+    let request = match upload {
+        Some(upload) => session.post(url).body(upload),
+        None => session.get(url),
     };
     let answer = request.send().await?;
     if dice.chance(20) {

@@ -10,6 +10,7 @@ use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use tokio::io::DuplexStream;
 use tokio::select;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::dice::{Dice, ms};
@@ -28,6 +29,7 @@ pub async fn serve(io: DuplexStream, world: &World, mut dice: Dice, settings: Se
     let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else {
         return;
     };
+    let leave = Notify::new();
     let mut calls = FuturesUnordered::new();
     loop {
         select! {
@@ -35,11 +37,15 @@ pub async fn serve(io: DuplexStream, world: &World, mut dice: Dice, settings: Se
             Some(then) = calls.next() => match then {
                 Then::GoOn => {}
                 Then::GoAway => connection.graceful_shutdown(),
-                Then::Break => return,
+                Then::Break => {
+                    world.lock().breaks += 1;
+                    return;
+                }
             },
+            () = leave.notified() => connection.graceful_shutdown(),
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, answer))) => {
-                    calls.push(call(request, answer, world, dice.fork(), settings.trouble));
+                    calls.push(call(request, answer, world, &leave, dice.fork(), settings.trouble));
                 }
                 Some(Err(_)) | None => return,
             },
@@ -51,6 +57,7 @@ async fn call(
     request: Request<RecvStream>,
     mut answer: SendResponse<Bytes>,
     world: &World,
+    leave: &Notify,
     mut dice: Dice,
     trouble: u32,
 ) -> Then {
@@ -63,9 +70,19 @@ async fn call(
     world.note(&format!("server sees {id}, does {what}"));
     if what == 1 {
         answer.send_reset(Reason::REFUSED_STREAM);
+        world.lock().refused[id] += 1;
         return Then::GoOn;
     }
-    world.lock().acted[id] += 1;
+    let says_goodbye = what == 6;
+    let before = says_goodbye && dice.chance(50);
+    {
+        let mut books = world.lock();
+        books.acted[id] += 1;
+        books.goodbyes += usize::from(says_goodbye);
+    }
+    if before {
+        leave.notify_one();
+    }
     let (delay, is_early) = (dice.pick(&[0, 0, 1, 10]), dice.chance(25) || what == 7);
     let is_small = request.headers().contains_key(CONTENT_LENGTH);
     let pause = dice.pick(&[0, 0, 0, 5]);
@@ -106,7 +123,11 @@ async fn call(
         read(&mut body, pause, what != 7).await;
         drop(own);
     }
-    if what == 6 { Then::GoAway } else { Then::GoOn }
+    if says_goodbye && !before {
+        Then::GoAway
+    } else {
+        Then::GoOn
+    }
 }
 
 async fn read(body: &mut RecvStream, pause: u64, makes_room: bool) {

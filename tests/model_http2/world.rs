@@ -40,6 +40,11 @@ pub struct Books {
     pub answered: usize,
     /// By request: how often a server has acted on it.
     pub acted: Vec<usize>,
+    /// The same: how often one has refused to.
+    pub refused: Vec<usize>,
+    /// How often servers have said goodbye, and broken off.
+    pub goodbyes: usize,
+    pub breaks: usize,
     pub own_tasks: usize,
     /// Whose numbers are compared at any time.
     watched: Option<Session>,
@@ -70,14 +75,19 @@ impl World {
         };
         let (stats, origins) = (session.stats(), session.origin_stats());
         let sending = stats.exchanges - stats.waiting;
-        let (streams, young, oldest) = {
+        let (streams, young, oldest, bare) = {
             let books = self.lock();
             let ages = books.wires.values().flat_map(Wire::ages);
             let ages: Vec<_> = ages.collect();
             let young = ages.iter().filter(|&&age| age < GIVEN_UP).count();
             let young = young.saturating_sub(books.answered);
-            (ages.len(), young, ages.into_iter().max())
+            let bare = books.wires.values().filter(|wire| wire.open() == 0);
+            (ages.len(), young, ages.into_iter().max(), bare.count())
         };
+        let unseen = sending.saturating_sub(streams);
+        self.expect(bare <= stats.idle + unseen, || {
+            format!("{bare} without streams: {stats:?}")
+        });
         let room = stats.open * settings.streams as usize;
         self.expect(young <= sending && sending <= room, || {
             format!("{streams} streams, {young} young, {sending} sending: {stats:?}")
@@ -95,6 +105,17 @@ impl World {
         let in_vain = settings.is_plain() && stats.waiting > 0 && stats.connecting == 0;
         self.expect(!in_vain || sending == room, || {
             format!("waiting for nothing: {stats:?}")
+        });
+    }
+
+    /// Compares them when a socket is closed: until then, it has its place.
+    pub fn audit_close(&self) {
+        let Some(session) = self.lock().watched.clone() else {
+            return;
+        };
+        let (stats, sockets) = (session.stats(), self.lock().sockets);
+        self.expect(sockets <= stats.open + stats.connecting, || {
+            format!("{sockets} sockets: {stats:?}")
         });
     }
 
