@@ -252,7 +252,7 @@ pub use middleware::{Middleware, Next};
 pub use pool::{CloseReport, ClosedBy, OriginStats, Stats, Timings};
 pub use redirect::{Hop, RedirectAction, RedirectAttempt, RedirectPolicy};
 pub use request::RequestBuilder;
-pub use response::Response;
+pub use response::{Response, ResponseInfo};
 pub use retry::{RetryAttempt, RetryBudget, RetryPolicy};
 pub use scope::SessionScope;
 pub use session::Session;

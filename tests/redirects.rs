@@ -18,8 +18,8 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper_session::{
-    Body, Error, ErrorKind, RedirectAction, RedirectPolicy, RequestBuilder, Response, Result,
-    Session, SessionBuilder, TimeoutPhase,
+    Body, Error, ErrorKind, RedirectAction, RedirectPolicy, RequestBuilder, Response, ResponseInfo,
+    Result, Session, SessionBuilder, TimeoutPhase,
 };
 use support::dice::Dice;
 use support::gate::Gate;
@@ -27,6 +27,7 @@ use support::gate::Gate;
 use support::http2::{Call, Http2Server, Manner, Then};
 use support::raw::RawPeer;
 use support::server::{self, Server, echo, full, respond, text};
+use tower::ServiceExt;
 use url::{Url, form_urlencoded};
 
 /// `/to?status=…&location=…` redirects there, with a small body; everything else answers as [`echo`].
@@ -1002,6 +1003,35 @@ async fn extensions_and_repeated_headers_go_on() -> Result<()> {
         let own = own.collect::<Vec<_>>();
         assert_eq!(own, ["x-b: 1", "x-b: 3", "x-a: 2", "x-c: 4"]);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_of_the_http_crate_tells_of_the_way_in_its_extensions() -> Result<()> {
+    let world = World::start();
+    let session = world.builder().open().await?;
+    let end = world.here.url("/end?secret#part");
+    let url = to(&world.port, 307, &to(&world.here, 302, &end));
+    let request = || Request::get(&url).body(Body::empty()).expect("a request");
+    let response = session.execute(request()).await?;
+    assert!(response.extensions().is_empty(), "it has methods for that");
+    let converted = response.into_http();
+    for answer in [converted, session.clone().oneshot(request()).await?] {
+        let info: &ResponseInfo = answer.extensions().get().expect("it is always there");
+        assert_eq!(info.url().as_str(), end);
+        let statuses = info.history().iter().map(|hop| hop.status().as_u16());
+        assert_eq!(statuses.collect::<Vec<_>>(), [307, 302]);
+        assert_eq!(info.history()[0].url().as_str(), url);
+        assert!(!format!("{info:?}").contains("secret"));
+        assert_eq!(info.clone().url(), info.url());
+        let back = Response::from(answer);
+        assert_eq!((back.url().as_str(), back.history().len()), (&*end, 2));
+        assert!(back.extensions().is_empty());
+    }
+    let straight = session.get(world.here.url("/x")).send().await?.into_http();
+    let info: &ResponseInfo = straight.extensions().get().expect("without redirects too");
+    assert_eq!(info.url().as_str(), world.here.url("/x"));
+    assert!(info.history().is_empty());
     Ok(())
 }
 

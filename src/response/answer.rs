@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -15,6 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyDataStream, BodyExt};
 use url::Url;
 
+use super::info::ResponseInfo;
 use super::payload::{Payload, Source};
 use crate::body::Body;
 use crate::config::Reading;
@@ -41,10 +40,7 @@ pub struct Response {
 pub(crate) struct Answer {
     pub(super) head: Parts,
     pub(super) body: Payload,
-    pub(super) uri: Uri,
-    fragment: Option<Box<str>>,
-    url: OnceLock<Box<Url>>,
-    history: Vec<Hop>,
+    pub(super) info: ResponseInfo,
 }
 
 impl Response {
@@ -55,16 +51,16 @@ impl Response {
     /// Adds what is known once no redirect follows, and says how the body is read. Takes the target.
     pub(crate) fn complete(&mut self, target: &mut Target, history: Vec<Hop>, reading: Reading) {
         let answer = &mut *self.answer;
-        mem::swap(&mut answer.uri, &mut target.uri);
-        answer.fragment = target.fragment.take();
-        answer.history = history;
+        answer.info.complete(target, history);
         answer.body.read_as(&mut answer.head, reading);
     }
 
     /// Names what answered, unless that is known.
     pub(crate) fn or_from(mut self, uri: Uri) -> Self {
-        if self.answer.uri.scheme().is_none() {
-            self.answer.uri = uri;
+        if self.answer.info.uri.scheme().is_none() {
+            // It may have been asked for its URL before.
+            self.answer.info = ResponseInfo::unknown();
+            self.answer.info.complete(&mut uri.into(), Vec::new());
         }
         self
     }
@@ -96,24 +92,14 @@ impl Response {
 
     /// Returns the redirects that led here, in their order, each with its status, URL and headers.
     pub fn history(&self) -> &[Hop] {
-        &self.answer.history
+        self.answer.info.history()
     }
 
     /// Returns the URL that answered, after all redirects, as it was resolved; made on first use.
     ///
     /// Without user info. It has the fragment that the request's URL or a redirect had.
     pub fn url(&self) -> &Url {
-        self.answer.url.get_or_init(|| {
-            if self.answer.uri.scheme().is_none() {
-                return Box::new(blank());
-            }
-            let target = Target {
-                uri: self.answer.uri.clone(),
-                fragment: self.answer.fragment.clone(),
-                user_info: None,
-            };
-            Box::new(target.to_url())
-        })
+        self.answer.info.url()
     }
 
     /// Returns the length of the body that is still to be read, in bytes, where the server told it.
@@ -153,7 +139,7 @@ impl Response {
     /// Nothing is lost: a part that was not returned is returned by the next call.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut self.answer.body).poll_frame(cx)).await {
-            let frame = frame.map_err(|error| error.with_uri(&self.answer.uri))?;
+            let frame = frame.map_err(|error| error.with_uri(&self.answer.info.uri))?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }
@@ -166,33 +152,37 @@ impl Response {
     /// The stream owns the exchange: it may be returned from the function that made it, and
     /// outlives every handle of its session. Dropped early, it does what a dropped response does.
     pub fn bytes_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + Sync + Unpin + use<> {
-        let Answer { body, uri, .. } = *self.answer;
-        BodyDataStream::new(body).map(move |part| part.map_err(|error| error.with_uri(&uri)))
+        let Answer { body, info, .. } = *self.answer;
+        BodyDataStream::new(body).map(move |part| part.map_err(|error| error.with_uri(&info.uri)))
     }
 
-    /// Turns the response into one of the `http` crate, whose body is still to be read.
+    /// Turns the response into one of the `http` crate, whose body is still to be read. Its extensions
+    /// have a [`ResponseInfo`]: the URL that answered, and the redirects.
     pub fn into_http(self) -> http::Response<Body> {
         let Answer {
-            head, body, uri, ..
+            mut head,
+            body,
+            info,
         } = *self.answer;
-        let body = body.map_err(move |error| error.with_uri(&uri));
-        http::Response::from_parts(head, Body::wrap(body))
+        let body = body_from(body, info.uri.clone());
+        head.extensions.insert(info);
+        http::Response::from_parts(head, body)
     }
-}
-
-/// The URL of what was not asked for.
-fn blank() -> Url {
-    Url::parse("about:blank").expect("it is a URL")
 }
 
 impl From<http::Response<Body>> for Response {
     /// Makes a response of what a cache, a test or a `tower` layer gives.
     ///
-    /// Its body is taken as it is. Answered by a middleware, it has its request's URL; else that is
-    /// `about:blank`.
+    /// Its body is taken as it is. Where it came from its [`ResponseInfo`] tells, if it has one. Else,
+    /// answered by a middleware, it has its request's URL; else that is `about:blank`.
     fn from(response: http::Response<Body>) -> Self {
-        let (head, body) = response.into_parts();
-        Self::of(Box::new(Answer::new(head, Source::Made(body))))
+        let (mut head, body) = response.into_parts();
+        let info = head.extensions.remove::<ResponseInfo>();
+        let mut answer = Box::new(Answer::new(head, Source::Made(body)));
+        if let Some(info) = info {
+            answer.info = info;
+        }
+        Self::of(answer)
     }
 }
 
@@ -207,18 +197,20 @@ impl Answer {
         Self {
             head,
             body: Payload::new(source),
-            uri: Uri::default(),
-            fragment: None,
-            url: OnceLock::new(),
-            history: Vec::new(),
+            info: ResponseInfo::unknown(),
         }
     }
+}
+
+fn body_from(body: Payload, uri: Uri) -> Body {
+    Body::wrap(body.map_err(move |error| error.with_uri(&uri)))
 }
 
 impl From<Response> for Body {
     /// Makes what one server answers the body for another, without reading it into memory.
     fn from(response: Response) -> Self {
-        response.into_http().into_body()
+        let Answer { body, info, .. } = *response.answer;
+        body_from(body, info.uri)
     }
 }
 

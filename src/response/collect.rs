@@ -20,7 +20,7 @@ impl Response {
     /// What was read is lost, and the rest treated as that of a dropped response.
     pub async fn bytes(mut self) -> Result<Bytes> {
         let limit = self.answer.body.begin_collecting();
-        let limit = limit.map_err(|error| error.with_uri(&self.answer.uri))?;
+        let limit = limit.map_err(|error| error.with_uri(&self.answer.info.uri))?;
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };
@@ -43,7 +43,7 @@ impl Response {
                     .answer
                     .body
                     .refuse(limit, seen)
-                    .with_uri(&self.answer.uri));
+                    .with_uri(&self.answer.info.uri));
             }
             make_room(&mut all, chunk.len(), limit);
             all.extend_from_slice(&chunk);

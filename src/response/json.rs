@@ -29,7 +29,7 @@ impl Response {
     /// quote a value. Else as [`bytes`](Self::bytes).
     #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let (status, uri) = (self.answer.head.status, self.answer.uri.clone());
+        let (status, uri) = (self.answer.head.status, self.answer.info.uri.clone());
         let body = self.bytes().await?;
         let json = body.strip_prefix(MARK).unwrap_or(&body);
         serde_json::from_slice(json).map_err(|error| {

@@ -2,6 +2,8 @@
 
 mod payload;
 
+mod info;
+
 mod answer;
 
 mod collect;
@@ -20,3 +22,4 @@ mod json;
 mod status;
 
 pub use answer::Response;
+pub use info::ResponseInfo;

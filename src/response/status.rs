@@ -86,7 +86,7 @@ impl Response {
     fn refused(&self, headers: HeaderMap, body: Option<Bytes>) -> Error {
         Error::new(ErrorKind::Status)
             .with_answer(self.status(), Some(headers), body)
-            .with_uri(&self.answer.uri)
+            .with_uri(&self.answer.info.uri)
             .after_sending()
     }
 }

@@ -54,10 +54,10 @@ impl Response {
             Some((label, None)) => {
                 let shown: String = label.chars().take(SHOWN).collect();
                 let message = format!("the body is in {shown}, {}", Charset::UNKNOWN);
-                return Err(undecoded(&self.answer.uri, message));
+                return Err(undecoded(&self.answer.info.uri, message));
             }
         };
-        let uri = self.answer.uri.clone();
+        let uri = self.answer.info.uri.clone();
         let body = self.bytes().await?;
         charset.decode(body, lossy).map_err(|(charset, source)| {
             let error = undecoded(&uri, format!("the body is not {charset}"));
