@@ -9,7 +9,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use url::Origin;
 
 use crate::config::{PoolConfig, Protocols, RaiseForStatus, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
@@ -35,7 +34,8 @@ type OpenHook = Arc<dyn Fn(Session) -> BoxFuture<'static, Result<Session, BoxErr
 pub struct SessionBuilder<C = DefaultConnector> {
     pub(crate) pool: PoolConfig,
     pub(crate) defaults: RequestDefaults,
-    pub(crate) trusted_origins: Result<Vec<Origin>>,
+    /// The first option that was refused.
+    refused: Option<Error>,
     base_url: Option<String>,
     user_agent: Option<Result<HeaderValue>>,
     tls_root_pems: Vec<Vec<u8>>,
@@ -69,7 +69,7 @@ impl SessionBuilder {
         Self {
             pool: PoolConfig::default(),
             defaults: RequestDefaults::default(),
-            trusted_origins: Ok(Vec::new()),
+            refused: None,
             base_url: None,
             user_agent: None,
             tls_root_pems: Vec::new(),
@@ -99,7 +99,7 @@ impl<C: Connector> SessionBuilder<C> {
         SessionBuilder {
             pool: self.pool,
             defaults: self.defaults,
-            trusted_origins: self.trusted_origins,
+            refused: self.refused,
             base_url: self.base_url,
             user_agent: self.user_agent,
             tls_root_pems: self.tls_root_pems,
@@ -451,12 +451,20 @@ impl<C: Connector> SessionBuilder<C> {
         recipe.finish_opening(session).await
     }
 
+    /// Keeps what is wrong with an option for the end of the builder.
+    pub(crate) fn refuse(&mut self, error: Error) {
+        self.refused.get_or_insert(error);
+    }
+
     pub(crate) fn into_recipe(self) -> Result<Recipe> {
         let Self {
             mut pool,
             mut defaults,
             ..
         } = self;
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
         pool.check()?;
         if self.force_close {
             pool.max_requests = Some(1);
@@ -472,7 +480,6 @@ impl<C: Connector> SessionBuilder<C> {
         if let Some(user_agent) = self.user_agent {
             defaults.headers.insert(USER_AGENT, user_agent?);
         }
-        defaults.trusted_origins = self.trusted_origins?;
         let base = self.base_url.as_deref().map(BaseUrl::parse).transpose()?;
         let connector = (self.make_connector)(&ConnectOptions {
             tls_root_pems: self.tls_root_pems,

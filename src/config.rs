@@ -256,6 +256,8 @@ impl fmt::Debug for RaiseForStatus {
 pub(crate) struct RequestDefaults {
     /// Headers that a request gets unless it has them. Default: none.
     pub(crate) headers: HeaderMap,
+    /// Parameters that a URL gets unless it has them. Default: none.
+    pub(crate) query: Vec<(String, String)>,
     /// The time limits.
     pub(crate) timeouts: Timeouts,
     /// How the bodies of responses are read.
@@ -280,6 +282,7 @@ impl Default for RequestDefaults {
     fn default() -> Self {
         Self {
             headers: HeaderMap::new(),
+            query: Vec::new(),
             timeouts: Timeouts::default(),
             reading: Reading::default(),
             raise_for_status: RaiseForStatus::default(),

@@ -220,6 +220,7 @@ mod pool;
 mod redirect;
 mod redirect_options;
 mod request;
+mod request_defaults;
 mod response;
 mod retry;
 mod scope;

@@ -30,7 +30,10 @@ impl<C: Connector> SessionBuilder<C> {
         I::Item: AsRef<str>,
     {
         let origins = origins.into_iter().map(|origin| parse(origin.as_ref()));
-        self.trusted_origins = origins.collect();
+        match origins.collect() {
+            Ok(origins) => self.defaults.trusted_origins = origins,
+            Err(error) => self.refuse(error),
+        }
         self
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 27] = [
+const LAYERS: [&str; 28] = [
     "error",
     "redirect",
     "retry",
@@ -30,6 +30,7 @@ const LAYERS: [&str; 27] = [
     "request",
     "session",
     "builder",
+    "request_defaults",
     "redirect_options",
     "cookie_options",
     "credentials_provider",

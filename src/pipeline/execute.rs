@@ -28,6 +28,9 @@ impl Client {
     /// Sends a request and reads the head of the response.
     pub(crate) async fn execute(self: &Arc<Self>, mut call: Box<Call>) -> Result<Response> {
         call.complete(self.base.as_ref())?;
+        if !self.defaults.query.is_empty() {
+            call.parts().0.add_default_query(&self.defaults.query)?;
+        }
         let raise = call.options.raise_for_status.take();
         // One limit for all middleware, hops and tries.
         let own = call.options.timeouts.as_ref().and_then(|own| own.total);

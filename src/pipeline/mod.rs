@@ -20,6 +20,8 @@ mod redirect;
 
 mod retry;
 
+mod query;
+
 pub(crate) mod client;
 
 mod execute;
