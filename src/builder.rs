@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::config::{PoolConfig, Protocols, RaiseForStatus, RequestDefaults, WhenClosed};
+use crate::config::{PoolConfig, RaiseForStatus, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::cookies::CookieStore;
 use crate::error::{BoxError, Error, ErrorKind, Result};
@@ -362,22 +362,6 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
-    /// Limits the read and the write buffer of a connection, in bytes, and so the head of a
-    /// response. At least 8 KiB. Default: 64 KiB.
-    pub fn http1_max_buf_size(mut self, bytes: usize) -> Self {
-        self.pool.http.http1_max_buf_size = bytes;
-        self
-    }
-
-    /// Speaks HTTP/1.1 alone. Default: HTTP/2 where TLS has negotiated it, with the feature `http2`.
-    ///
-    /// Of the default connector: another one must not offer HTTP/2 then; a connection that has
-    /// negotiated it is refused with [`ErrorKind::Connect`].
-    pub fn http1_only(mut self) -> Self {
-        self.pool.http.protocols = Protocols::Http1Only;
-        self
-    }
-
     /// Sets what a call through the holder does while no session is open.
     /// Default: [`WhenClosed::OneShot`].
     pub fn when_closed(mut self, when_closed: WhenClosed) -> Self {
@@ -551,6 +535,13 @@ impl PoolConfig {
                 self.http.http1_max_buf_size as u64,
                 8 * 1024,
                 u64::MAX,
+            ),
+            // More would be more than a `HeaderMap` holds.
+            (
+                "http1_max_headers",
+                self.http.http1_max_headers.unwrap_or(1) as u64,
+                1,
+                1 << 14,
             ),
             (
                 "http2_max_connections_per_origin",

@@ -43,6 +43,9 @@ pub(crate) struct HttpConfig {
     /// Read and write buffer of an HTTP/1 connection in bytes; caps a response's head as well.
     /// Default: 64 KiB.
     pub(crate) http1_max_buf_size: usize,
+    /// How many headers a response over HTTP/1 may have. Default: hyper's limit of 100, which costs no
+    /// allocation.
+    pub(crate) http1_max_headers: Option<usize>,
     /// What HTTP/2 connections obey.
     pub(crate) http2: Http2Config,
 }
@@ -97,6 +100,7 @@ impl Default for HttpConfig {
                 Protocols::Http1Only
             },
             http1_max_buf_size: 64 * 1024,
+            http1_max_headers: None,
             http2: Http2Config::default(),
         }
     }

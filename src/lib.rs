@@ -212,6 +212,7 @@ mod credentials_provider;
 mod decode;
 mod error;
 mod holder;
+mod http1_options;
 #[cfg(feature = "http2")]
 mod http2_options;
 mod middleware;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 28] = [
+const LAYERS: [&str; 29] = [
     "error",
     "redirect",
     "retry",
@@ -34,6 +34,7 @@ const LAYERS: [&str; 28] = [
     "redirect_options",
     "cookie_options",
     "credentials_provider",
+    "http1_options",
     "http2_options",
     "slot",
     "scope",

@@ -77,7 +77,7 @@ impl Connection {
             made,
             traffic,
             extras.remove::<WriteDead>().map(WriteDead::flag),
-            config.http1_max_buf_size,
+            &config,
         );
         http1.await.map(Box::new).map(Self::Http1)
     }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::connection::Lane;
 use super::draft::Draft;
 use super::failure::{Failure, is_stale};
+use super::flood::Flood;
 use super::incoming::Incoming;
 use super::limit::Limit;
 use super::message::{Outgoing, Terms};
@@ -211,6 +212,17 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// Whether interim answers keep coming. Over HTTP/2 others receive as well: there the limit of the
+    /// wait has to do.
+    #[cold]
+    fn is_flooded(&self, flood: &mut Flood) -> bool {
+        let head = self.pool.config.http.http1_max_buf_size;
+        match self.lane {
+            Lane::Http1(connection) => flood.is_too_much(&connection.link.meter, head),
+            Lane::Http2(_) => false,
+        }
+    }
+
     /// Sets the limit of the wait that begins at `now`: for the next part of the request, or for the
     /// answer to it. Returns what it will be the end of.
     fn arm(&self, is_writing: bool, now: u64) -> TimeoutPhase {
@@ -242,6 +254,7 @@ impl Waiting<'_> {
         let mut was_writing = upload.is_writing();
         let mut phase = self.arm(was_writing, now);
         let mut parts = upload.parts();
+        let mut flood = Flood::default();
         poll_fn(move |cx| {
             line.signal.begin(cx.waker());
             let has_passed = line.signal.has_passed();
@@ -267,6 +280,9 @@ impl Waiting<'_> {
                 Poll::Ready(answered) => Some(answered.map_err(|error| Failure::of(error, lane))),
                 Poll::Pending if line.signal.has_passed() => Some(Err(Failure::TimedOut(phase))),
                 Poll::Pending if !lives => None,
+                Poll::Pending if flood.may_be() && self.is_flooded(&mut flood) => {
+                    Some(Err(Failure::Flooded))
+                }
                 Poll::Pending => return line.pend(cx),
             };
             line.signal.disarm();

@@ -4,12 +4,15 @@ use http::Request;
 use hyper::client::conn::TrySendError;
 
 use super::connection::Lane;
-use super::http2::{is_refused, is_reset};
+use super::http2::{is_refused, is_reset, is_unacceptable};
 use super::meter::End;
 use super::sending::Sending;
 use super::shared::Exchange;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, TimeoutPhase};
+
+/// How many headers hyper allows unless told otherwise.
+const MAX_HEADERS: usize = 100;
 
 /// Why a request got no answer from its connection.
 pub(super) enum Failure {
@@ -21,6 +24,8 @@ pub(super) enum Failure {
     /// Some of it may have been.
     Sent(hyper::Error),
     TimedOut(TimeoutPhase),
+    /// Interim answers kept coming, and no other.
+    Flooded,
 }
 
 impl Failure {
@@ -41,7 +46,7 @@ impl Failure {
     pub(super) fn end(&self) -> End {
         match self {
             Self::Unsent(..) | Self::Refused(_) => End::Peer,
-            Self::Sent(_) | Self::TimedOut(_) => End::Error,
+            Self::Sent(_) | Self::TimedOut(_) | Self::Flooded => End::Error,
         }
     }
 
@@ -50,7 +55,7 @@ impl Failure {
         match self {
             Self::Unsent(..) => true,
             Self::Refused(error) | Self::Sent(error) => !is_reset(error),
-            Self::TimedOut(_) => false,
+            Self::TimedOut(_) | Self::Flooded => false,
         }
     }
 }
@@ -60,17 +65,48 @@ pub(super) fn is_stale(error: &hyper::Error) -> bool {
     !error.is_parse() && !is_reset(error)
 }
 
+/// Whether the head of the answer was beyond a limit.
+fn is_too_large(error: &hyper::Error) -> bool {
+    // hyper has a method for that, but only where its server is built in.
+    error.is_parse() && error.to_string() == "message head is too large"
+}
+
 impl Exchange {
     /// What the caller is told.
     pub(super) fn explain(&self, failure: Failure, upload: &Sending) -> Error {
         let (error, sent, what) = match failure {
             Failure::TimedOut(phase) => return Error::timeout(phase).after_sending(),
+            Failure::Flooded => {
+                return Error::new(ErrorKind::Protocol)
+                    .with_message(
+                        "the peer sent more than 1 MiB of interim answers (1xx), and no other",
+                    )
+                    .after_sending();
+            }
             Failure::Unsent(_, error) => (error, false, "the connection ended before it was sent"),
             Failure::Refused(error) => (error, false, "the peer did not begin to work on it"),
             Failure::Sent(error) => (error, true, "the peer broke off before it answered"),
         };
+        let http = &self.pool().config.http;
         let explained = if self.lane().was_severed() {
             Error::closed("the session was closed before the response's head came")
+        } else if is_too_large(&error) {
+            Error::new(ErrorKind::Protocol)
+                .with_message(format!(
+                    "the response's head is longer than http1_max_buf_size, which is {} bytes, or has \
+                     more headers than http1_max_headers, which is {}",
+                    http.http1_max_buf_size,
+                    http.http1_max_headers.unwrap_or(MAX_HEADERS),
+                ))
+                .with_source(error)
+        } else if is_unacceptable(&error) {
+            Error::new(ErrorKind::Protocol)
+                .with_message(format!(
+                    "the peer's answer is malformed, or its head is longer than \
+                     http2_max_header_list_size, which is {} bytes",
+                    http.http2.max_header_list_size,
+                ))
+                .with_source(error)
         } else if error.is_parse() {
             Error::new(ErrorKind::Protocol)
                 .with_message("the peer's answer is not HTTP")

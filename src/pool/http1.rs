@@ -22,6 +22,7 @@ use super::place::Place;
 use super::severable::Severable;
 use super::timings::Made;
 use crate::body::Body;
+use crate::config::HttpConfig;
 use crate::connect::{BoxConnection, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -66,14 +67,18 @@ impl Http1 {
         made: Arc<Made>,
         traffic: Option<Arc<Traffic>>,
         write_dead: Option<Arc<AtomicBool>>,
-        max_buf_size: usize,
+        config: &HttpConfig,
     ) -> Result<Self> {
         let own_line = Line::new(place.timer);
         let id = permit.id();
         let io = Io::new(transport, Arc::clone(&own_line.signal), permit);
         // Waits for nothing: in HTTP/1 the first bytes are the request's.
-        let (sender, connection) = Builder::new()
-            .max_buf_size(max_buf_size)
+        let mut builder = Builder::new();
+        builder.max_buf_size(config.http1_max_buf_size);
+        if let Some(headers) = config.http1_max_headers {
+            builder.max_headers(headers);
+        }
+        let (sender, connection) = builder
             .handshake(io)
             .await
             .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;

@@ -360,6 +360,11 @@ pub(super) fn is_reset(error: &hyper::Error) -> bool {
     cause_of(error).is_some_and(h2::Error::is_reset)
 }
 
+/// Whether a stream was ended here, for an answer that is malformed or too large.
+pub(super) fn is_unacceptable(error: &hyper::Error) -> bool {
+    cause_of(error).is_some_and(|cause| cause.is_reset() && cause.is_library())
+}
+
 fn cause_of(error: &hyper::Error) -> Option<&h2::Error> {
     std::error::Error::source(error)?.downcast_ref()
 }

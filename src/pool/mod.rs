@@ -17,6 +17,8 @@ mod timings;
 
 mod meter;
 
+mod flood;
+
 mod signal;
 
 mod rota;

@@ -153,3 +153,7 @@ pub(super) fn is_refused(_: &hyper::Error) -> bool {
 pub(super) fn is_reset(_: &hyper::Error) -> bool {
     false
 }
+
+pub(super) fn is_unacceptable(_: &hyper::Error) -> bool {
+    false
+}

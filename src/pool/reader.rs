@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Lane;
+use super::flood::Flood;
 use super::http1::Link;
 use super::limit::Limit;
 use super::line::Line;
@@ -31,6 +32,7 @@ pub(super) struct Reader {
     upload: Sending,
     limit: Limit,
     armed: Option<TimeoutPhase>,
+    flood: Flood,
 }
 
 /// Who drives the connection.
@@ -51,6 +53,7 @@ impl Reader {
             upload,
             limit,
             armed: None,
+            flood: Flood::default(),
         };
         if reader.is_end_stream() {
             reader.finish();
@@ -84,6 +87,7 @@ impl Reader {
         let Poll::Ready(frame) = self.poll_body(cx) else {
             return self.pend(cx);
         };
+        self.flood = Flood::default();
         if self.armed.is_some() && !matches!(frame, Some(Err(_))) {
             self.disarm();
         }
@@ -130,6 +134,13 @@ impl Reader {
         let Some((pool, line)) = self.source.parts() else {
             return Poll::Pending;
         };
+        if self.flood.may_be() && self.source.is_flooded(&mut self.flood) {
+            self.sever();
+            let error = Error::new(ErrorKind::Protocol);
+            let what =
+                "the peer sent more than 1 MiB in the midst of its body that is no part of it";
+            return Poll::Ready(Some(Err(error.with_message(what).after_sending())));
+        }
         if let Source::Task(upload) = &self.source {
             upload.watch(cx.waker());
         }
@@ -257,6 +268,14 @@ impl Source {
             }
             Self::Task(upload) => upload.with_link(|_, link| act(link)),
         }
+    }
+
+    /// Whether bytes keep coming that are no part of the body.
+    #[cold]
+    fn is_flooded(&self, flood: &mut Flood) -> bool {
+        let mut is_flooded = false;
+        self.with_own_link(|link| is_flooded = flood.is_too_much(&link.meter, 0));
+        is_flooded
     }
 
     /// Says why a connection of the exchange's own is closed.
