@@ -66,9 +66,13 @@ impl Body {
         ))
     }
 
-    /// Wraps any [`http_body::Body`], trailers included.
+    /// Wraps any [`http_body::Body`].
     ///
     /// A body that knows its exact length is sent with it and held to it.
+    ///
+    /// Its trailers are sent if the request names them in a `Trailer` header (RFC 9110 §6.6.2): the body
+    /// is then sent in chunks, whatever its length. Over HTTP/1 others are left out, as are all beside a
+    /// `Content-Length` of the request's own.
     pub fn wrap<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -163,6 +167,17 @@ impl Body {
     pub(crate) fn announce(&mut self, length: u64) {
         if let Some(streaming) = self.streaming() {
             streaming.announce(length);
+        }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.content.as_deref(), Some(Content::Streaming(_)))
+    }
+
+    /// Has a stream sent to its end, trailers included, and not only up to its length.
+    pub(crate) fn forget_length(&mut self) {
+        if let Some(streaming) = self.streaming() {
+            streaming.forget_length();
         }
     }
 

@@ -132,6 +132,12 @@ impl Streaming {
         self.left = Some(length);
     }
 
+    /// Lets it go on to its end, whatever its length: there may be trailers after that.
+    pub(crate) fn forget_length(&mut self) {
+        self.announced = None;
+        self.left = None;
+    }
+
     pub(crate) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
@@ -195,9 +201,9 @@ impl Streaming {
         let Some(left) = &mut self.left else {
             return Ok(());
         };
-        let fault = match frame.map(Frame::data_ref) {
-            Some(None) => return Ok(()),
-            Some(Some(data)) => match left.checked_sub(data.len() as u64) {
+        // Trailers are its end as well.
+        let fault = match frame.and_then(Frame::data_ref) {
+            Some(data) => match left.checked_sub(data.len() as u64) {
                 Some(rest) => {
                     *left = rest;
                     return Ok(());

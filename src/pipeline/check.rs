@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::error::{Error, Result};
@@ -60,6 +60,15 @@ impl Outgoing {
         if self.body.length() == Some(0) {
             // RFC 9110 §10.1.1: nothing is expected for nothing.
             self.headers.remove(EXPECT);
+        }
+        let headers = &self.headers;
+        // RFC 9112 §7.1.2: trailers come after chunks alone.
+        if self.body.is_stream()
+            && headers.contains_key(TRAILER)
+            && !headers.contains_key(CONTENT_LENGTH)
+            && self.version != Version::HTTP_10
+        {
+            self.body.forget_length();
         }
         match (&self.method, self.body.length()) {
             (&(Method::POST | Method::PUT | Method::PATCH), Some(0)) => {

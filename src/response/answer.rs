@@ -41,6 +41,8 @@ pub(crate) struct Answer {
     pub(super) head: Parts,
     pub(super) body: Payload,
     pub(super) info: ResponseInfo,
+    /// What has come after the body.
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Response {
@@ -140,14 +142,36 @@ impl Response {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut self.answer.body).poll_frame(cx)).await {
             let frame = frame.map_err(|error| error.with_uri(&self.answer.info.uri))?;
-            if let Ok(data) = frame.into_data() {
-                return Ok(Some(data));
+            match frame.into_data() {
+                Ok(data) => return Ok(Some(data)),
+                Err(other) => self.answer.trailers = other.into_trailers().ok().map(Box::new),
             }
         }
         Ok(None)
     }
 
-    /// Turns the response into the stream of its body's parts.
+    /// Returns the trailers (RFC 9110 §6.5), once the body has been read to its end by
+    /// [`chunk`](Self::chunk) or [`read`](Self::read). `None`: it had none.
+    ///
+    /// Some servers send them only to who says so, by the header `TE: trailers`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use hyper_session::{Response, Result};
+    /// async fn sum(mut answer: Response) -> Result<bool> {
+    ///     let body = answer.read().await?;
+    ///     let sum = body.iter().map(|byte| u64::from(*byte)).sum::<u64>().to_string();
+    ///     let told = answer.trailers().and_then(|trailers| trailers.get("x-sum"));
+    ///     Ok(told.is_some_and(|told| told == &sum))
+    /// }
+    /// ```
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.answer.trailers.as_deref()
+    }
+
+    /// Turns the response into the stream of its body's parts. Trailers are left out: they are among the
+    /// frames of the body that [`into_http`](Self::into_http) gives.
     ///
     /// The stream owns the exchange: it may be returned from the function that made it, and
     /// outlives every handle of its session. Dropped early, it does what a dropped response does.
@@ -163,6 +187,7 @@ impl Response {
             mut head,
             body,
             info,
+            ..
         } = *self.answer;
         let body = body_from(body, info.uri.clone());
         head.extensions.insert(info);
@@ -198,6 +223,7 @@ impl Answer {
             head,
             body: Payload::new(source),
             info: ResponseInfo::unknown(),
+            trailers: None,
         }
     }
 }

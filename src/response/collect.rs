@@ -19,6 +19,20 @@ impl Response {
     ///
     /// What was read is lost, and the rest treated as that of a dropped response.
     pub async fn bytes(mut self) -> Result<Bytes> {
+        self.read().await
+    }
+
+    /// Reads the whole body, or what is left of it, and leaves the response: its head, and the
+    /// [`trailers`](Self::trailers).
+    ///
+    /// # Errors
+    ///
+    /// As [`bytes`](Self::bytes).
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read is lost, the rest can still be read.
+    pub async fn read(&mut self) -> Result<Bytes> {
         let limit = self.answer.body.begin_collecting();
         let limit = limit.map_err(|error| error.with_uri(&self.answer.info.uri))?;
         let Some(first) = self.chunk().await? else {
