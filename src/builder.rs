@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::config::{PoolConfig, RaiseForStatus, RequestDefaults, WhenClosed};
 use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
@@ -131,6 +131,9 @@ impl<C: Connector> SessionBuilder<C> {
 
     /// Sets headers for every request that does not bring its own of that name, in place of earlier
     /// ones of the same names. `Content-Length` and `Transfer-Encoding` are refused. Default: none.
+    ///
+    /// Without one, no `Accept` is sent, which says the same as `*/*` (RFC 9110 §12.5.1); here is where to
+    /// set that for a server that insists on it.
     pub fn default_headers(mut self, headers: HeaderMap) -> Self {
         for name in headers.keys() {
             self.defaults.headers.remove(name);
@@ -485,6 +488,10 @@ impl<C: Connector> SessionBuilder<C> {
 impl Recipe {
     pub(crate) fn base(&self) -> Option<&BaseUrl> {
         self.base.as_ref()
+    }
+
+    pub(crate) fn skipped_headers(&self) -> &[HeaderName] {
+        &self.defaults.skipped_headers
     }
 
     /// Makes a session that the opening hook has not seen yet.

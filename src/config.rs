@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use url::Origin;
 
 use crate::cookies::CookieStore;
@@ -260,6 +260,8 @@ impl fmt::Debug for RaiseForStatus {
 pub(crate) struct RequestDefaults {
     /// Headers that a request gets unless it has them. Default: none.
     pub(crate) headers: HeaderMap,
+    /// Headers that no request gets by itself. Default: none.
+    pub(crate) skipped_headers: Vec<HeaderName>,
     /// Parameters that a URL gets unless it has them. Default: none.
     pub(crate) query: Vec<(String, String)>,
     /// The time limits.
@@ -286,6 +288,7 @@ impl Default for RequestDefaults {
     fn default() -> Self {
         Self {
             headers: HeaderMap::new(),
+            skipped_headers: Vec::new(),
             query: Vec::new(),
             timeouts: Timeouts::default(),
             reading: Reading::default(),

@@ -18,6 +18,7 @@ use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
 use crate::pipeline::client::Client;
 use crate::pipeline::cookies::add_own;
+use crate::pipeline::skip::skippable;
 use crate::pool::Lease;
 use crate::redirect::RedirectPolicy;
 use crate::response::Response;
@@ -32,6 +33,8 @@ pub(crate) trait Bind: Send + Sync {
     fn bind(self: Arc<Self>) -> BoxFuture<'static, Result<Bound>>;
     /// The base URL of the requests of a holder that is not open.
     fn base(&self) -> Option<BaseUrl>;
+    /// The headers that those do not get by themselves.
+    fn skipped_headers(&self) -> &[HeaderName];
 }
 
 /// A session, held open.
@@ -145,6 +148,42 @@ impl RequestBuilder {
                 call.outgoing.headers.remove(name);
             }
             call.outgoing.headers.extend(headers);
+            Ok(())
+        })
+    }
+
+    /// Leaves out headers that the request would get by itself: the session's default ones and those of
+    /// [`SessionBuilder::skip_auto_headers`](crate::SessionBuilder::skip_auto_headers), which says more.
+    ///
+    /// May be called several times. Those that the request brings itself are sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hyper_session::header::{ACCEPT_ENCODING, AUTHORIZATION};
+    ///
+    /// # async fn example(session: hyper_session::Session) -> hyper_session::Result<()> {
+    /// // The session's default `Authorization` is not for this one.
+    /// let health = session.get("/health").skip_auto_headers([AUTHORIZATION, ACCEPT_ENCODING]);
+    /// health.send().await?.error_for_status().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn skip_auto_headers<I>(self, names: I) -> Self
+    where
+        I: IntoIterator,
+        HeaderName: TryFrom<I::Item>,
+        <HeaderName as TryFrom<I::Item>>::Error: Into<http::Error>,
+    {
+        self.change(|call| {
+            let names = skippable(names)?;
+            let before = call
+                .options
+                .skipped_headers
+                .iter()
+                .flat_map(|names| &**names);
+            let all = before.cloned().chain(names).collect();
+            call.options.skipped_headers = Some(all);
             Ok(())
         })
     }
@@ -385,11 +424,13 @@ impl RequestBuilder {
     /// [`ErrorKind::Url`](crate::ErrorKind::Url) or [`ErrorKind::Builder`](crate::ErrorKind::Builder).
     pub fn build(self) -> Result<Request<Body>> {
         let mut call = self.call?;
+        let mut complete_for =
+            |client: &Client| call.complete(client.base.as_ref(), &client.defaults.skipped_headers);
         match &self.handle {
-            Handle::Session(client) => call.complete(client.base.as_ref()),
+            Handle::Session(client) => complete_for(client),
             Handle::Holder(holder) => match holder.bind_now() {
-                Some(bound) => call.complete(bound.client.base.as_ref()),
-                None => call.complete(holder.base().as_ref()),
+                Some(bound) => complete_for(&bound.client),
+                None => call.complete(holder.base().as_ref(), holder.skipped_headers()),
             },
         }?;
         Ok(call.into_http())

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, join_all, select};
+use http::HeaderName;
 use tokio::sync::{Mutex, Notify};
 
 use crate::builder::Recipe;
@@ -375,6 +376,11 @@ impl Bind for Slot {
 
     fn base(&self) -> Option<BaseUrl> {
         self.recipe.as_ref()?.base().cloned()
+    }
+
+    fn skipped_headers(&self) -> &[HeaderName] {
+        let recipe = self.recipe.as_ref();
+        recipe.map_or(&[], Recipe::skipped_headers)
     }
 }
 

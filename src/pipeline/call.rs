@@ -3,8 +3,8 @@
 use std::mem;
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request};
 
 use crate::body::Body;
 use crate::config::{OwnTimeouts, RaiseForStatus};
@@ -27,6 +27,8 @@ pub(crate) struct CallOptions {
     pub(crate) retry: Option<Arc<RetryPolicy>>,
     /// Of the URL, as a URI has none.
     fragment: Option<Box<str>>,
+    /// Headers that it does not get by itself.
+    pub(crate) skipped_headers: Option<Arc<[HeaderName]>>,
 }
 
 /// A request on its way from its builder to the pool, boxed once so that nothing of it is moved.
@@ -114,13 +116,27 @@ impl Call {
         (target, &mut self.outgoing, &self.options)
     }
 
+    /// Whether it does not get the header by itself; `sessions`: as none of its session does.
+    fn skips(&self, name: &HeaderName, sessions: &[HeaderName]) -> bool {
+        let own = self.options.skipped_headers.as_deref();
+        sessions.contains(name) || own.is_some_and(|own| own.contains(name))
+    }
+
     /// Makes the call ready to be sent. Refuses what would break the exchange.
-    pub(crate) fn complete(&mut self, base: Option<&BaseUrl>) -> Result<()> {
+    ///
+    /// `skipped`: the session's headers that no request gets by itself.
+    pub(crate) fn complete(
+        &mut self,
+        base: Option<&BaseUrl>,
+        skipped: &[HeaderName],
+    ) -> Result<()> {
         let content_type = match self.content_type {
             Some(content_type) => Some(HeaderValue::from_static(content_type)),
             None => self.outgoing.body.content_type().cloned(),
         };
-        if let Some(content_type) = content_type {
+        if let Some(content_type) = content_type
+            && !self.skips(&CONTENT_TYPE, skipped)
+        {
             let headers = &mut self.outgoing.headers;
             headers.entry(CONTENT_TYPE).or_insert(content_type);
         }
@@ -134,6 +150,8 @@ impl Call {
         if !self.query.is_empty() {
             *target = mem::take(target).append_query(&self.query)?;
         }
-        self.outgoing.check(target.user_info.take())
+        let user_info = target.user_info.take();
+        let user_info = user_info.filter(|_| !self.skips(&AUTHORIZATION, skipped));
+        self.outgoing.check(user_info)
     }
 }

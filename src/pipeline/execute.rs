@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::Request;
-use http::header::AUTHORIZATION;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE};
 use http::uri::Scheme;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -27,7 +27,13 @@ use crate::url::Target;
 impl Client {
     /// Sends a request and reads the head of the response.
     pub(crate) async fn execute(self: &Arc<Self>, mut call: Box<Call>) -> Result<Response> {
-        call.complete(self.base.as_ref())?;
+        if let Some(names) = call.options.skipped_headers.take() {
+            let mut client = Self::clone(self);
+            client.defaults.leave_out(&names);
+            client.sessions = Some(Arc::clone(self));
+            return Box::pin(Arc::new(client).execute(call)).await;
+        }
+        call.complete(self.base.as_ref(), &self.defaults.skipped_headers)?;
         if !self.defaults.query.is_empty() {
             call.parts().0.add_default_query(&self.defaults.query)?;
         }
@@ -122,7 +128,7 @@ impl Innermost for Client {
     ) -> BoxFuture<'static, Result<Response>> {
         Box::pin(async move {
             let mut call = Call::from_http(request)?;
-            call.complete(self.base.as_ref())?;
+            call.complete(self.base.as_ref(), &self.defaults.skipped_headers)?;
             self.run(call, deadline).await
         })
     }
@@ -156,9 +162,11 @@ impl Pending<'_> {
     async fn authorize(&mut self) -> Result<()> {
         if let Some(provider) = self.client.hooks.credentials.as_deref()
             && !self.outgoing.headers.contains_key(AUTHORIZATION)
+            && !self.client.defaults.skip(&AUTHORIZATION)
         {
             let headers = &mut self.outgoing.headers;
-            let put_on = Authorization::put_on(headers, provider, self.client, self.deadline);
+            let client = self.client.sessions.as_deref().unwrap_or(self.client);
+            let put_on = Authorization::put_on(headers, provider, client, self.deadline);
             let put_on = put_on
                 .await
                 .map_err(|error| error.with_uri(&self.target.uri))?;
@@ -188,7 +196,9 @@ impl Pending<'_> {
         };
         // Not before: the body of a request that was built may still be changed.
         self.outgoing.announce_body();
-        if let Some(cookies) = &mut self.cookies {
+        if let Some(cookies) = &mut self.cookies
+            && !self.client.defaults.skip(&COOKIE)
+        {
             let defaults = self.redirects.default_headers();
             cookies.put_on(&mut self.outgoing.headers, defaults, self.target);
         }
@@ -196,10 +206,12 @@ impl Pending<'_> {
     }
 
     async fn send(&mut self) -> Result<Response> {
+        let codings = accept_encoding()
+            .filter(|_| self.reading.decompress && !self.client.defaults.skip(&ACCEPT_ENCODING));
         let terms = Terms {
             uri: &self.target.uri,
             default_headers: self.redirects.default_headers(),
-            accept_encoding: accept_encoding().filter(|_| self.reading.decompress),
+            accept_encoding: codings,
             timeouts: self.timeouts,
             deadline: self.deadline,
             as_hook: self.client.as_hook,

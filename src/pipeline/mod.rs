@@ -8,6 +8,8 @@
 
 pub(crate) mod check;
 
+pub(crate) mod skip;
+
 pub(crate) mod call;
 
 pub(crate) mod cookies;

@@ -143,7 +143,7 @@ impl<'a> Redirects<'a> {
             leave(&mut outgoing.headers);
             leave(&mut way.default_headers);
         }
-        if self.defaults.referer {
+        if self.defaults.referer && !self.defaults.skip(&REFERER) {
             way.set_referer(current, &next);
         }
         *target = next_target;
