@@ -4,7 +4,9 @@
 mod support;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+#[cfg(feature = "http2")]
+use futures::StreamExt;
+use futures::{TryStreamExt, stream};
 use http::header::{CONTENT_LENGTH, LOCATION, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body::Frame;
@@ -12,7 +14,9 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_session::{Body, ErrorKind, Response, Result, Session};
 use support::accounts::Accounts;
-use support::books::{assert_books, reach};
+use support::books::assert_books;
+#[cfg(feature = "http2")]
+use support::books::reach;
 use support::outcome::expect_kind;
 use support::raw::RawPeer;
 use support::server::{self, Server, respond, text};
