@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::gate::Gate;
 use super::server::{Body, BodySender, Server, channel_body, echo, full, respond, text};
 use super::tally::PATIENCE;
+use super::wire::Wire;
 
 /// More than what is read off a dropped body to save its connection, and than all buffers hold.
 const LARGE: usize = 8 * 1024 * 1024;
@@ -30,11 +31,15 @@ pub struct Api {
 
 impl Api {
     pub fn start() -> Self {
+        Self::start_over(Wire::Http1)
+    }
+
+    pub fn start_over(wire: Wire) -> Self {
         let gate = Gate::new();
         let (fed, feeds) = mpsc::unbounded_channel();
         let server = {
             let gate = gate.clone();
-            Server::start(async move |request| answer(request, &gate, &fed).await)
+            wire.serve(async move |request| answer(request, &gate, &fed).await)
         };
         Self {
             server,

@@ -1,22 +1,26 @@
 //! One served connection, from the accepted socket to the end that the client gives it.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::Shutdown;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::select;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio_native_tls::{TlsAcceptor, TlsStream};
 
 use super::body::Body;
@@ -28,9 +32,23 @@ use super::transport::{Below, Transport, Watched};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionNumber(pub usize);
 
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    /// With so many streams at a time.
+    Http2 {
+        streams: u32,
+    },
+}
+
 /// Serves a connection and returns when the client's end of it was seen, or when told to reset it.
-pub(super) async fn serve<H>(accepted: Accepted, tls: Option<&TlsAcceptor>, handler: &H)
-where
+pub(super) async fn serve<H>(
+    accepted: Accepted,
+    protocol: Protocol,
+    tls: Option<&TlsAcceptor>,
+    handler: &H,
+) where
     H: AsyncFn(Request<Incoming>) -> Response<Body>,
 {
     let Accepted {
@@ -44,6 +62,7 @@ where
     let _ = tcp.set_nodelay(true);
     let exchange = Exchange {
         number,
+        protocol,
         tally: &tally,
         handler,
     };
@@ -74,6 +93,7 @@ async fn drain(io: &mut (impl AsyncRead + Unpin)) {
 
 struct Exchange<'a, H> {
     number: usize,
+    protocol: Protocol,
     tally: &'a Tally,
     handler: &'a H,
 }
@@ -129,8 +149,34 @@ where
                 .insert(ConnectionNumber(self.number));
             async { Ok::<_, Infallible>((self.handler)(request).await) }
         });
-        let mut connection =
-            pin!(http1::Builder::new().serve_connection(TokioIo::new(io), service));
+        let io = TokioIo::new(io);
+        match self.protocol {
+            Protocol::Http1 => {
+                let connection = http1::Builder::new().serve_connection(io, service);
+                let graceful = http1::Connection::graceful_shutdown;
+                self.drive(pin!(connection), graceful, orders).await
+            }
+            Protocol::Http2 { streams } => {
+                let (executor, tasks) = tasks();
+                let mut server = http2::Builder::new(executor);
+                server.max_concurrent_streams(streams);
+                let connection = pin!(server.serve_connection(io, service));
+                let graceful = http2::Connection::graceful_shutdown;
+                select! {
+                    reset = self.drive(connection, graceful, orders) => reset,
+                    never = tasks => never,
+                }
+            }
+        }
+    }
+
+    /// Says whether the socket is to be reset.
+    async fn drive<C: Future>(
+        &self,
+        mut connection: Pin<&mut C>,
+        graceful: fn(Pin<&mut C>),
+        orders: &mut broadcast::Receiver<Order>,
+    ) -> bool {
         loop {
             select! {
                 served = AssertUnwindSafe(connection.as_mut()).catch_unwind() => {
@@ -142,7 +188,7 @@ where
                     return false;
                 }
                 order = orders.recv() => match order.expect("the accept loop holds the orders") {
-                    Order::CloseIdle => connection.as_mut().graceful_shutdown(),
+                    Order::CloseIdle => graceful(connection.as_mut()),
                     Order::CloseAll => return false,
                     Order::ResetAll => return true,
                     Order::RefuseNew | Order::Stop => {}
@@ -180,6 +226,41 @@ where
         }
         false
     }
+}
+
+/// Takes the streams of an HTTP/2 connection, to be run beside it.
+#[derive(Debug)]
+struct Tasks<'a>(mpsc::UnboundedSender<LocalBoxFuture<'a, ()>>);
+
+impl Clone for Tasks<'_> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<'a, F: Future<Output = ()> + 'a> Executor<F> for Tasks<'a> {
+    fn execute(&self, task: F) {
+        // An error says that the connection is gone, and its streams with it.
+        let _ = self.0.send(task.boxed_local());
+    }
+}
+
+/// An executor, and what runs its tasks, without an end.
+fn tasks<'a>() -> (Tasks<'a>, impl Future<Output = bool> + use<'a>) {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let run = async move {
+        let mut running = FuturesUnordered::new();
+        loop {
+            select! {
+                task = receiver.recv() => match task {
+                    Some(task) => running.push(task),
+                    None => return pending().await,
+                },
+                Some(()) = running.next() => {}
+            }
+        }
+    };
+    (Tasks(sender), run)
 }
 
 pub(super) fn send_fin(tcp: &TcpStream) {

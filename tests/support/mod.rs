@@ -31,3 +31,4 @@ pub mod stages;
 pub mod tally;
 pub mod tls;
 mod transport;
+pub mod wire;

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server over hyper, with a handler closure.
+//! The server over hyper, with a handler closure: HTTP/1.1 unless told otherwise.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ use tokio_native_tls::TlsAcceptor;
 pub use super::body::{
     Body, BodyDropped, BodySender, channel_body, empty, full, respond, status, text,
 };
-pub use super::connection::ConnectionNumber;
 use super::connection::serve;
+pub use super::connection::{ConnectionNumber, Protocol};
 use super::host::{Host, Order};
 
-/// An HTTP/1.1 server with keep-alive: counts and waits are those of [`Host`].
+/// A server whose connections are kept alive: counts and waits are those of [`Host`].
 ///
 /// A connection is live until the server has seen the *client's* end of it, also when the server
 /// closed first. Dropping the server stops it, and fails the test if a handler has panicked.
@@ -33,16 +33,16 @@ impl Server {
     where
         H: AsyncFn(Request<Incoming>) -> Response<Body> + Send + 'static,
     {
-        Self::launch(None, handler)
+        Self::launch(Protocol::Http1, None, handler)
     }
 
-    pub(super) fn launch<H>(tls: Option<TlsAcceptor>, handler: H) -> Self
+    pub(super) fn launch<H>(protocol: Protocol, tls: Option<TlsAcceptor>, handler: H) -> Self
     where
         H: AsyncFn(Request<Incoming>) -> Response<Body> + Send + 'static,
     {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let host = Host::start("server", async move |accepted| {
-            serve(accepted, tls.as_ref(), &handler).await;
+            serve(accepted, protocol, tls.as_ref(), &handler).await;
         });
         Self { host, scheme }
     }

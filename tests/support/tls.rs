@@ -11,7 +11,7 @@ use rcgen::{
 use tokio_native_tls::TlsAcceptor;
 
 use super::body::Body;
-use super::server::Server;
+use super::server::{Protocol, Server};
 
 /// One authority for all servers of the process.
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
@@ -35,7 +35,7 @@ impl Server {
     where
         H: AsyncFn(Request<Incoming>) -> Response<Body> + Send + 'static,
     {
-        Self::launch(Some(acceptor(names, &[])), handler)
+        Self::launch(Protocol::Http1, Some(acceptor(names, &[])), handler)
     }
 
     /// The authority's certificate (PEM), for the client to trust.
