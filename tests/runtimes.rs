@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use futures::executor;
 use futures::future::try_join_all;
-use hyper_session::{DefaultConnector, ErrorKind, Result, Session, SessionHolder, WhenClosed};
+use hyper_session::{BoxConnector, ErrorKind, Result, Session, SessionHolder, WhenClosed};
 use support::accounts::{Accounts, assert_accounts};
 use support::api::Api;
 use support::connectors::Counting;
 use support::outcome::expect_kind;
 use support::tally::PATIENCE;
+use support::wire::Wire;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -38,16 +39,16 @@ fn runtime(kind: Kind) -> Runtime {
     builder.build().expect("a runtime can be built")
 }
 
-type Network = Counting<DefaultConnector>;
+type Network = Counting<BoxConnector>;
 
-fn network() -> Network {
-    Counting::new(DefaultConnector::new().expect("a connector"))
+fn network(wire: Wire) -> Network {
+    Counting::new(wire.connector())
 }
 
 /// Opens a session that belongs to no runtime.
-fn open(limit: usize, network: &Network) -> Session {
+fn open(wire: Wire, limit: usize, network: &Network) -> Session {
     let builder = Session::builder().connector(network.clone());
-    let builder = builder.pool_max_connections(limit);
+    let builder = wire.set(builder).pool_max_connections(limit);
     executor::block_on(builder.open()).expect("a session")
 }
 
@@ -86,16 +87,23 @@ fn parked(session: &Session, api: &Api, times: usize) -> Runtime {
     parked
 }
 
-#[test]
-fn requests_over_overlapping_runtimes_are_all_answered() {
-    static NETWORK: LazyLock<Network> = LazyLock::new(network);
-    static SESSION: LazyLock<Session> = LazyLock::new(|| open(LIMIT, &NETWORK));
-    let api = Arc::new(Api::start());
+/// A session for a static, and its network.
+type Held = LazyLock<(Session, Network)>;
+
+fn hold(wire: Wire) -> (Session, Network) {
+    let network = network(wire);
+    (open(wire, LIMIT, &network), network)
+}
+
+/// Sends 1,280 requests.
+fn overlap(wire: Wire, held: &'static Held) {
+    let (session, network) = &**held;
+    let api = Arc::new(Api::start_over(wire));
     for kind in KINDS.repeat(8) {
-        runtime(kind).block_on(say_many(&SESSION, &api, 10));
+        runtime(kind).block_on(say_many(session, &api, 10));
     }
-    let standing = parked(&SESSION, &api, LIMIT);
-    assert!(SESSION.stats().idle > 0, "{:?}", SESSION.stats());
+    let standing = parked(session, &api, LIMIT);
+    assert!(session.stats().idle > 0, "{:?}", session.stats());
 
     // Eight threads, which have three runtimes each, one beginning where the one before has ended.
     let together = Arc::new(Barrier::new(8));
@@ -109,7 +117,7 @@ fn requests_over_overlapping_runtimes_are_all_answered() {
                     let api = Arc::clone(&api);
                     runtime.spawn(async move {
                         for _ in 0..8 {
-                            say(&SESSION, &api).await.expect("an answer");
+                            say(session, &api).await.expect("an answer");
                         }
                     })
                 });
@@ -122,22 +130,43 @@ fn requests_over_overlapping_runtimes_are_all_answered() {
         thread.join().expect("no panic");
     }
     let said = 160 + LIMIT + 960;
-    standing.block_on(say_many(&SESSION, &api, 1280 - said));
+    standing.block_on(say_many(session, &api, 1280 - said));
     assert_eq!(api.requests(), 1280);
-    let numbers = NETWORK.numbers();
+    let numbers = network.numbers();
     assert!(numbers.peak <= LIMIT, "{numbers:?}");
-    let stats = SESSION.stats();
+    let stats = session.stats();
     assert_accounts(&stats, Accounts::idle(stats.open));
     assert!(stats.open <= LIMIT, "{stats:?}");
 
-    let report = runtime(Kind::OneThread).block_on(SESSION.close());
+    let report = runtime(Kind::OneThread).block_on(session.close());
     assert_accounts(&report.stats, Accounts::NONE);
     runtime(Kind::OneThread).block_on(api.wait_live(0));
 }
 
 #[test]
+fn requests_over_overlapping_runtimes_are_all_answered() {
+    static HELD: Held = LazyLock::new(|| hold(Wire::Http1));
+    overlap(Wire::Http1, &HELD);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn http2_requests_over_overlapping_runtimes_are_all_answered() {
+    static HELD: Held = LazyLock::new(|| hold(Wire::Http2));
+    overlap(Wire::Http2, &HELD);
+}
+
+#[cfg(all(feature = "http2", feature = "native-tls"))]
+#[test]
+fn http2_requests_over_tls_and_overlapping_runtimes_are_all_answered() {
+    static HELD: Held = LazyLock::new(|| hold(Wire::Http2Tls));
+    overlap(Wire::Http2Tls, &HELD);
+}
+
+#[test]
 fn a_runtime_that_stands_still_hangs_nobody_even_if_it_has_all_the_places() {
-    static SESSION: LazyLock<Session> = LazyLock::new(|| open(4, &network()));
+    static SESSION: LazyLock<Session> =
+        LazyLock::new(|| open(Wire::Http1, 4, &network(Wire::Http1)));
     let api = Api::start();
     for kind in KINDS {
         let standing = runtime(Kind::OneThread);
@@ -160,11 +189,24 @@ fn a_runtime_that_stands_still_hangs_nobody_even_if_it_has_all_the_places() {
     }
 }
 
+#[cfg(feature = "http2")]
 #[test]
-fn a_runtime_may_be_shut_down_under_its_requests_while_others_go_on() {
-    static NETWORK: LazyLock<Network> = LazyLock::new(network);
-    static SESSION: LazyLock<Session> = LazyLock::new(|| open(LIMIT, &NETWORK));
-    let api = Arc::new(Api::start());
+fn a_runtime_that_stands_still_gives_the_only_place_of_its_streams_up() {
+    static SESSION: LazyLock<Session> =
+        LazyLock::new(|| open(Wire::Http2, 1, &network(Wire::Http2)));
+    let api = Api::start_over(Wire::Http2);
+    for kind in KINDS {
+        let standing = parked(&SESSION, &api, 4);
+        assert_accounts(&SESSION.stats(), Accounts::idle(1));
+        runtime(kind).block_on(say_many(&SESSION, &api, 20));
+        standing.block_on(say_many(&SESSION, &api, 20));
+    }
+}
+
+/// Shuts runtimes down while requests are under way in them.
+fn shut_down(wire: Wire, held: &'static Held) {
+    let (session, network) = &**held;
+    let api = Arc::new(Api::start_over(wire));
     let other = runtime(Kind::TwoThreads);
     for round in 0..20 {
         let goes = runtime(KINDS[round % 2]);
@@ -173,12 +215,12 @@ fn a_runtime_may_be_shut_down_under_its_requests_while_others_go_on() {
         for number in 0..LIMIT + 4 {
             let url = api.url("/held/1");
             let body = vec![b'x'; if number == 0 { 4_000_000 } else { 0 }];
-            goes.spawn(SESSION.post(url).body(body).send());
+            goes.spawn(session.post(url).body(body).send());
         }
         goes.block_on(api.gate.wait_reached(reached + 1));
         let others = {
             let api = Arc::clone(&api);
-            other.spawn(async move { say_many(&SESSION, &api, 10).await })
+            other.spawn(async move { say_many(session, &api, 10).await })
         };
         if round % 4 < 2 {
             drop(goes);
@@ -186,9 +228,9 @@ fn a_runtime_may_be_shut_down_under_its_requests_while_others_go_on() {
             goes.shutdown_background();
         }
         other.block_on(others).expect("all are answered");
-        other.block_on(until_none_is_under_way(&SESSION));
+        other.block_on(until_none_is_under_way(session));
     }
-    let (stats, numbers) = (SESSION.stats(), NETWORK.numbers());
+    let (stats, numbers) = (session.stats(), network.numbers());
     assert_accounts(&stats, Accounts::idle(stats.open));
     assert!(
         numbers.peak <= LIMIT && numbers.live == stats.open,
@@ -196,9 +238,22 @@ fn a_runtime_may_be_shut_down_under_its_requests_while_others_go_on() {
     );
     // The server finds out about those that are gone.
     api.gate.open_for_good();
-    let report = other.block_on(SESSION.close());
+    let report = other.block_on(session.close());
     assert_accounts(&report.stats, Accounts::NONE);
     other.block_on(api.wait_live(0));
+}
+
+#[test]
+fn a_runtime_may_be_shut_down_under_its_requests_while_others_go_on() {
+    static HELD: Held = LazyLock::new(|| hold(Wire::Http1));
+    shut_down(Wire::Http1, &HELD);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn a_runtime_may_be_shut_down_under_its_streams_while_others_go_on() {
+    static HELD: Held = LazyLock::new(|| hold(Wire::Http2));
+    shut_down(Wire::Http2, &HELD);
 }
 
 #[test]
@@ -229,7 +284,8 @@ fn idle_connections_grow_old_although_the_runtime_of_the_first_timer_is_gone() {
 
 #[test]
 fn outside_of_a_runtime_a_request_fails_and_says_so() {
-    static SESSION: LazyLock<Session> = LazyLock::new(|| open(LIMIT, &network()));
+    static SESSION: LazyLock<Session> =
+        LazyLock::new(|| open(Wire::Http1, LIMIT, &network(Wire::Http1)));
     let api = Api::start();
     let send = || SESSION.get(api.url("/say/a")).send();
     let error = expect_kind(executor::block_on(send()), ErrorKind::NoRuntime);
