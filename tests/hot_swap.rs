@@ -7,25 +7,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::try_join_all;
-use hyper_session::{DefaultConnector, Error, Session, SessionBuilder, SessionHolder, WhenClosed};
+use hyper_session::{BoxConnector, Error, Session, SessionBuilder, SessionHolder, WhenClosed};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::books::reach;
 use support::connectors::Counting;
 use support::server::{ConnectionNumber, Server, text};
+use support::wire::Wire;
 
 const TASKS: usize = 64;
 const SWAPS: usize = 25;
 /// How many requests are answered between two swaps.
 const BETWEEN: usize = 100;
 
-type Network = Counting<DefaultConnector>;
+type Network = Counting<BoxConnector>;
 
-fn network() -> Network {
-    Counting::new(DefaultConnector::new().expect("a connector"))
+fn network(wire: Wire) -> Network {
+    Counting::new(wire.connector())
 }
 
-fn builder(network: &Network, server: &Server, number: usize) -> SessionBuilder<Network> {
-    SessionHolder::builder()
+fn builder(
+    wire: Wire,
+    network: &Network,
+    server: &Server,
+    number: usize,
+) -> SessionBuilder<Network> {
+    wire.set(SessionHolder::builder())
         .connector(network.clone())
         .base_url(server.url(&format!("/{number}")))
         // Some with a queue, some without.
@@ -34,9 +40,9 @@ fn builder(network: &Network, server: &Server, number: usize) -> SessionBuilder<
 }
 
 /// Answers with the path, and keeps the numbers of the connections that brought requests.
-fn paths(used: &Arc<Mutex<HashSet<usize>>>) -> Server {
+fn paths(wire: Wire, used: &Arc<Mutex<HashSet<usize>>>) -> Server {
     let used = Arc::clone(used);
-    Server::start(async move |request| {
+    wire.serve(async move |request| {
         let number = request.extensions().get::<ConnectionNumber>();
         let ConnectionNumber(number) = *number.expect("every request has one");
         used.lock().expect("no panic").insert(number);
@@ -70,24 +76,26 @@ async fn drained(session: &Session, network: &Network) {
     assert!(session.is_closing());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_request_fails_and_each_session_that_was_replaced_drains() {
+/// Swaps under load, so many times; says how many connections have been made.
+async fn swap(wire: Wire, swaps: usize) -> usize {
     let tasks = AliveTasks::now();
     let used = Arc::default();
-    let server = paths(&used);
-    let mut last = network();
-    let holder = builder(&last, &server, 0).build().expect("it is valid");
+    let server = paths(wire, &used);
+    let mut last = network(wire);
+    let holder = builder(wire, &last, &server, 0)
+        .build()
+        .expect("it is valid");
     holder.start_session().await.expect("it opens");
     let stop = Arc::new(AtomicBool::new(false));
     let calls = (0..TASKS).map(|task| tokio::spawn(call(holder.clone(), task, Arc::clone(&stop))));
     let calls: Vec<_> = calls.collect();
 
     let mut sessions = Vec::new();
-    for number in 1..=SWAPS {
+    for number in 1..=swaps {
         server.wait_requests(server.requests() + BETWEEN).await;
         let old = holder.session().expect("one is open");
-        let new = network();
-        let swapped = holder.start_session_with(builder(&new, &server, number));
+        let new = network(wire);
+        let swapped = holder.start_session_with(builder(wire, &new, &server, number));
         swapped.await.expect("it opens");
         drained(&old, &last).await;
         sessions.push(old);
@@ -121,4 +129,23 @@ async fn no_request_fails_and_each_session_that_was_replaced_drains() {
     assert_eq!(sum(|stats| stats.one_shots), 0);
     drop(sessions);
     tasks.assert_back().await;
+    server.accepted()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_request_fails_and_each_session_that_was_replaced_drains() {
+    swap(Wire::Http1, SWAPS).await;
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_stream_fails_and_each_session_that_was_replaced_drains() {
+    // One connection a session.
+    assert_eq!(swap(Wire::Http2, SWAPS).await, SWAPS + 1);
+}
+
+#[cfg(all(feature = "http2", feature = "native-tls"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_stream_fails_over_tls_and_each_session_that_was_replaced_drains() {
+    assert_eq!(swap(Wire::Http2Tls, 10).await, 11);
 }
