@@ -286,6 +286,38 @@ async fn a_connection_that_breaks_under_requests_fails_those_that_may_not_be_rep
 }
 
 #[tokio::test]
+async fn a_request_that_a_break_made_be_repeated_is_sent_again_when_it_is_refused() {
+    let server = Http2Server::start(Manner::default(), async |call| {
+        match (call.connection, call.number) {
+            (0, 1) => Then::Break,
+            (1, 0..5) => call.refuse(),
+            _ => call.text("fine"),
+        }
+    });
+    let session = session().await;
+    for opened in [1, 2] {
+        assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+        assert_eq!(server.accepted(), opened);
+        assert_accounts(&session.stats(), IDLE);
+    }
+    // A second break is the caller's to know, and a refusal of what was sent does not hide that.
+    let server = Http2Server::start(Manner::default(), async |call| {
+        match (call.connection, call.number) {
+            (0, 0) => call.text("fine"),
+            (1, 0) | (2, _) => call.refuse(),
+            _ => Then::Break,
+        }
+    });
+    assert_eq!(get(&session, server.url("/")).await.unwrap(), "fine");
+    let error = get(&session, server.url("/")).await.unwrap_err();
+    assert!(error.was_sent(), "{error:?}");
+    assert_eq!((server.accepted(), server.requests()), (2, 4));
+    let error = get(&session, server.url("/")).await.unwrap_err();
+    assert!(!error.was_sent(), "{error:?}");
+    assert_eq!((server.accepted(), server.requests()), (3, 10));
+}
+
+#[tokio::test]
 async fn a_dropped_request_resets_its_stream_and_no_other() {
     let gate = Arc::new(Semaphore::new(0));
     let ended = Arc::new(Semaphore::new(0));

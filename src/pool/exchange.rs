@@ -112,12 +112,14 @@ impl Pool {
                     if draft.again
                         && pooled
                         && may_repeat
+                        && !sent
                         && is_stale(&error)
                         && !lane.was_severed() =>
                 {
-                    draft.again = false;
                     sent = true;
-                    matches!(lane, Lane::Http1(_))
+                    // Over HTTP/2 the other one may refuse it.
+                    draft.again = matches!(lane, Lane::Http2(_));
+                    !draft.again
                 }
                 failure => return Err(exchange.explain(failure, &draft.upload).or_sent(sent)),
             };
