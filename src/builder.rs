@@ -256,7 +256,8 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
-    /// Limits resolving, connecting and TLS together. `None`: no limit. Default: 30 s.
+    /// Limits resolving, connecting, TLS and the preface of HTTP/2 together. `None`: no limit.
+    /// Default: 30 s.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.defaults.timeouts.connect = timeout.into();
         self

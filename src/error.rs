@@ -94,7 +94,7 @@ pub enum TimeoutPhase {
     Total,
     /// `pool_timeout`: waiting for a connection at the pool's limit.
     Pool,
-    /// `connect_timeout`: resolving, connecting, TLS.
+    /// `connect_timeout`: resolving, connecting, TLS, the preface of HTTP/2.
     Connect,
     /// `write_timeout`: between two parts of the request's body.
     Write,

@@ -288,7 +288,8 @@ impl RequestBuilder {
         self.limit(|own| own.pool = Some(timeout.into()))
     }
 
-    /// Limits resolving, connecting and TLS, if a connection is made for this request. `None`: no limit.
+    /// Limits resolving, connecting, TLS and the preface of HTTP/2, if a connection is made for this
+    /// request. `None`: no limit.
     /// Default: the session's [`connect_timeout`](crate::SessionBuilder::connect_timeout), which limits
     /// TCP's part in any case.
     ///

@@ -16,6 +16,7 @@ use support::books::{assert_books, reach};
 use support::frames::{GO_AWAY, HEADERS, OK, PREFACE, read_frame};
 use support::http2::{Call, Http2Server, Manner, Then};
 use support::server::{Server, text};
+use support::stages::{Fate, Point, Stage, http2_network};
 use support::tls::ca_pem;
 use tokio::sync::Semaphore;
 
@@ -315,6 +316,27 @@ async fn a_request_that_a_break_made_be_repeated_is_sent_again_when_it_is_refuse
     let error = get(&session, server.url("/")).await.unwrap_err();
     assert!(!error.was_sent(), "{error:?}");
     assert_eq!((server.accepted(), server.requests()), (3, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_no_preface_is_given_up_at_the_limit_of_connecting() {
+    let point = Point::new(Fate::Never);
+    let session = builder().connector(http2_network(Stage::WriteHead, &point));
+    let session = session.connect_timeout(Duration::from_secs(5)).open().await;
+    let session = session.unwrap();
+    point.gate.open();
+    let sending = session.get("http://localhost/").send();
+    let error = tokio::time::timeout(Duration::from_secs(6), sending).await;
+    let error = error.expect("no hang").unwrap_err();
+    let kind = ErrorKind::Timeout(TimeoutPhase::Connect);
+    assert_eq!((error.kind(), error.was_sent()), (kind, false), "{error:?}");
+    assert_accounts(&session.stats(), Accounts::NONE);
+    // The next one is taken.
+    assert_eq!(
+        get(&session, "http://localhost/".to_owned()).await.unwrap(),
+        "ok"
+    );
+    assert_accounts(&session.stats(), IDLE);
 }
 
 #[tokio::test]

@@ -55,16 +55,19 @@ impl Pool {
         let limit = wants.timeouts.connect;
         let http = self.config.http;
         let timer = Arc::clone(&place.timer);
-        let connecting = Box::pin(async move {
+        let making = async move {
             // Declared before all that it covers, and so dropped after it.
             let permit = permit;
-            let (made, phases) = match limit {
-                Some(limit) => timeout(limit, connecting)
-                    .await
-                    .map_err(|_| Error::timeout(TimeoutPhase::Connect))?,
-                None => connecting.await,
-            };
+            let (made, phases) = connecting.await;
             Connection::handshake(made?, phases, permit, place, http).await
+        };
+        let connecting = Box::pin(async move {
+            match limit {
+                Some(limit) => timeout(limit, making)
+                    .await
+                    .unwrap_or_else(|_| Err(Error::timeout(TimeoutPhase::Connect))),
+                None => making.await,
+            }
         });
         let attempt = OwnedAttempt(Arc::new(Attempt::new(connecting, now, timer)));
         let severed = {

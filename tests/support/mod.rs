@@ -28,6 +28,8 @@ pub mod outcome;
 pub mod raw;
 pub mod server;
 pub mod stages;
+#[cfg(feature = "http2")]
+mod stages_http2;
 pub mod tally;
 pub mod tls;
 mod transport;

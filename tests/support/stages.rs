@@ -26,7 +26,7 @@ use super::gate::Gate;
 pub const SLOW: Duration = Duration::from_millis(500);
 
 /// More than what is read off a dropped body to save its connection.
-const LARGE: usize = 200_000;
+pub(super) const LARGE: usize = 200_000;
 
 /// How many bytes of a request are taken before [`Stage::WriteBody`].
 const TAKEN: usize = 10_000;
@@ -112,8 +112,19 @@ impl Point {
 /// Makes a network of one stage. It answers every request with `ok`, but those at `/held`, if that is
 /// the stage, by way of the point.
 pub fn network(stage: Stage, point: &Point) -> BoxConnector {
+    network_of(stage, point, false)
+}
+
+/// The same over HTTP/2, with one stream at a time.
+#[cfg(feature = "http2")]
+pub fn http2_network(stage: Stage, point: &Point) -> BoxConnector {
+    network_of(stage, point, true)
+}
+
+fn network_of(stage: Stage, point: &Point, http2: bool) -> BoxConnector {
     let server = Server {
         stage,
+        http2,
         point: point.clone(),
     };
     let memory = Memory::scripted(move |end, _| {
@@ -129,24 +140,25 @@ pub fn network(stage: Stage, point: &Point) -> BoxConnector {
         point: point.clone(),
     };
     if stage == Stage::Tls {
-        over_tls(staged)
+        over_tls(staged, if http2 { &["h2"] } else { &[] })
     } else {
         BoxConnector::new(staged)
     }
 }
 
 #[cfg(feature = "native-tls")]
-fn over_tls(staged: Staged) -> BoxConnector {
+fn over_tls(staged: Staged, protocols: &[&str]) -> BoxConnector {
     let authority = native_tls::Certificate::from_pem(super::tls::ca_pem().as_bytes());
     let connector = native_tls::TlsConnector::builder()
         .add_root_certificate(authority.expect("a certificate in PEM"))
+        .request_alpns(protocols)
         .build()
         .expect("the authority is accepted");
     BoxConnector::new(hyper_tls::HttpsConnector::from((staged, connector.into())))
 }
 
 #[cfg(not(feature = "native-tls"))]
-fn over_tls(_: Staged) -> BoxConnector {
+fn over_tls(_: Staged, _: &[&str]) -> BoxConnector {
     unreachable!("there is no TLS")
 }
 
@@ -154,6 +166,7 @@ fn over_tls(_: Staged) -> BoxConnector {
 #[derive(Clone)]
 struct Server {
     stage: Stage,
+    http2: bool,
     point: Point,
 }
 
@@ -168,13 +181,18 @@ impl Server {
         self.point.meet_with(&mut end).await?;
         let (read, write) = tokio::io::split(end);
         let whole = tokio::io::join(io::Cursor::new(hello).chain(read), write);
-        let secured = super::tls::acceptor(&["localhost"], &[])
+        let protocols: &[_] = if self.http2 { &["h2"] } else { &[] };
+        let secured = super::tls::acceptor(&["localhost"], protocols)
             .accept(whole)
             .await;
         self.answer_all(secured.map_err(io::Error::other)?).await
     }
 
     async fn answer_all(&self, mut end: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        #[cfg(feature = "http2")]
+        if self.http2 {
+            return super::stages_http2::answer_all(end, self.stage, &self.point).await;
+        }
         loop {
             let head = read_head(&mut end).await;
             if head.is_empty() {
