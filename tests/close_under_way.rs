@@ -22,6 +22,7 @@ use support::outcome::{assert_waits, drive_until, expect_kind};
 use support::raw::RawPeer;
 use support::server::text;
 use support::tally::PATIENCE;
+use support::wire::Wire;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -153,6 +154,69 @@ async fn an_upload_is_cut_at_the_deadline_before_and_after_its_answer_has_begun(
     Ok(())
 }
 
+/// On one connection: an upload, a request without an answer, a body that comes, and one that queues;
+/// and beside it a handshake.
+#[cfg(all(feature = "http2", feature = "native-tls"))]
+#[tokio::test]
+async fn two_closes_cut_streams_in_every_phase_at_the_deadline_of_one() -> Result<()> {
+    let tasks = AliveTasks::now();
+    let api = Api::start_over(Wire::Http2Tls);
+    let stalled = RawPeer::start(async |conn, _| {
+        conn.read(5).await;
+        conn.wait_eof().await;
+    });
+    let network = Counting::new(Wire::Http2Tls.connector());
+    let builder = SessionHolder::builder().connector(network.clone());
+    let holder = builder.when_closed(WhenClosed::Refuse).build()?;
+    holder.start_session().await?;
+    let session = holder.session()?;
+
+    let (parts, body) = fed_body();
+    parts.send("first").expect("it is there");
+    let held = holder.get(api.url("/held/1")).send();
+    let mut calls = vec![tokio::spawn(async { held.await?.text().await })];
+    api.gate.wait_reached(1).await;
+    let download = holder.get(api.url("/feed")).send().await?;
+    let feed = api.next_feed().await;
+    let mut upload = holder.post(api.url("/echo")).body(body).send().await?;
+    assert_eq!(upload.chunk().await?.expect("a part"), "first");
+    calls.push(tokio::spawn(async move { upload.text().await }));
+    calls.push(tokio::spawn(download.text()));
+    let shaking = stalled.url("/").replace("http:", "https:");
+    for url in [api.url("/say/queued"), shaking] {
+        let sending = holder.get(url).send();
+        calls.push(tokio::spawn(async { sending.await?.text().await }));
+    }
+    stalled.wait_accepted(1).await;
+    while session.stats().waiting < 2 {
+        yield_now().await;
+    }
+    let streams = Accounts {
+        exchanges: 3,
+        ..Accounts::busy(1)
+    };
+    assert_accounts(&session.stats(), streams.and_queued(1).and_connecting(1));
+
+    let strict = holder.close_session_within(SOON);
+    let closes = futures::future::join(holder.close_session(), strict);
+    for report in <[_; 2]>::from(closes.await) {
+        assert_shut(&report);
+        assert_eq!((report.severed, report.leases_left), (2, 3), "{report:?}");
+    }
+    let numbers = network.numbers();
+    assert_eq!((numbers.live, numbers.connecting), (0, 0), "{numbers:?}");
+    for call in calls {
+        expect_kind(call.await.expect("no panic"), ErrorKind::Closed);
+    }
+    assert_accounts(&session.stats(), Accounts::NONE);
+    assert!(parts.is_closed(), "the body is dropped");
+    feed.dropped().await;
+    api.wait_live(0).await;
+    stalled.wait_live(0).await;
+    tasks.assert_back().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_close_does_not_wait_for_the_rest_of_a_dropped_response() -> Result<()> {
     let tasks = AliveTasks::now();
@@ -229,16 +293,25 @@ async fn get(session: Session) -> Result<String> {
     session.get("http://a/").send().await?.text().await
 }
 
-/// The moment is short: more threads than processors make it likely that one is stopped in it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn a_request_that_is_handed_over_in_the_moment_of_a_close_ends() {
-    let network = Counting::new(Memory::serving(|_| async { text("ok") }));
+/// A network in memory, whose servers all answer `ok`.
+fn network(wire: Wire) -> Counting<Memory> {
+    let answer = |_| async { text("ok") };
+    Counting::new(match wire {
+        Wire::Http1 => Memory::serving(answer),
+        #[cfg(feature = "http2")]
+        _ => Memory::serving_http2(answer),
+    })
+}
+
+/// Closes sessions while requests are sent.
+async fn hand_over_and_close(wire: Wire) {
+    let network = network(wire);
     let rounds = (0..8).map(|_| {
         let network = network.clone();
         tokio::spawn(async move {
             for _ in 0..25 {
                 let builder = Session::builder().connector(network.clone());
-                let session = builder.open().await.expect("valid settings");
+                let session = wire.set(builder).open().await.expect("valid settings");
                 let (answers, mut answered) = mpsc::unbounded_channel();
                 let calls = (0..8).map(|_| {
                     let (session, answers) = (session.clone(), answers.clone());
@@ -267,14 +340,26 @@ async fn a_request_that_is_handed_over_in_the_moment_of_a_close_ends() {
     assert_eq!(network.numbers().live, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn starts_swaps_calls_and_closes_at_once_leave_nothing_open() {
+/// The moment is short: more threads than processors make it likely that one is stopped in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_request_that_is_handed_over_in_the_moment_of_a_close_ends() {
+    hand_over_and_close(Wire::Http1).await;
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_stream_that_is_handed_over_in_the_moment_of_a_close_ends() {
+    hand_over_and_close(Wire::Http2).await;
+}
+
+/// Has tasks do all that there is to do with one holder, at once.
+async fn do_all_at_once(wire: Wire) {
     const ROUNDS: usize = 100;
     let tasks = AliveTasks::now();
-    let network = Counting::new(Memory::serving(|_| async { text("ok") }));
+    let network = network(wire);
     let builder = || {
         let builder = SessionHolder::builder().connector(network.clone());
-        builder
+        wire.set(builder)
             .pool_max_connections(2)
             .when_closed(WhenClosed::Refuse)
     };
@@ -289,6 +374,7 @@ async fn starts_swaps_calls_and_closes_at_once_leave_nothing_open() {
                     0 => assert_ok_or_closed(holder.start_session().await),
                     1 => {
                         let next = SessionHolder::builder().connector(network.clone());
+                        let next = wire.set(next);
                         let next = swap.take().unwrap_or(next);
                         assert_ok_or_closed(holder.start_session_with(next).await);
                     }
@@ -328,4 +414,15 @@ async fn starts_swaps_calls_and_closes_at_once_leave_nothing_open() {
     assert!(numbers.made > 0, "{numbers:?}");
     drop(holder);
     tasks.assert_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn starts_swaps_calls_and_closes_at_once_leave_nothing_open() {
+    do_all_at_once(Wire::Http1).await;
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn starts_swaps_calls_and_closes_at_once_leave_nothing_open_over_http2() {
+    do_all_at_once(Wire::Http2).await;
 }

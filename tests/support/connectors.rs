@@ -13,16 +13,17 @@ use futures::future::{BoxFuture, pending};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_session::{BoxError, Connector};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tower_service::Service;
 
 use super::body::Body;
 use super::gate::Gate;
+use super::wire::STREAMS;
 
 /// What fits into an in-memory connection in each direction before its writer waits.
 const CAPACITY: usize = 64 * 1024;
@@ -55,6 +56,28 @@ impl Memory {
                 });
                 // An error is one of the ways for a client to end it.
                 let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(end), service)
+                    .await;
+            }
+        })
+    }
+
+    /// The same over HTTP/2.
+    pub fn serving_http2<H, F>(handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::scripted(move |end, _| {
+            let handler = handler.clone();
+            async move {
+                let service = service_fn(move |request| {
+                    let answer = handler(request);
+                    async { Ok::<_, Infallible>(answer.await) }
+                });
+                // An error is one of the ways for a client to end it.
+                let _ = http2::Builder::new(TokioExecutor::new())
+                    .max_concurrent_streams(STREAMS)
                     .serve_connection(TokioIo::new(end), service)
                     .await;
             }
