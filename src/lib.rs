@@ -37,6 +37,9 @@
 //!
 //! Implement [`SessionContainer`] as well, and the struct itself has the holder's operations.
 //!
+//! Coming from aiohttp or reqwest? [`counterparts`] has their arguments and methods, and what each is
+//! called here.
+//!
 //! # Life cycle
 //!
 //! | to open it | to close it |
@@ -207,6 +210,7 @@ mod cookie_jar;
 #[cfg(feature = "cookies")]
 mod cookie_options;
 mod cookies;
+pub mod counterparts;
 mod credentials;
 mod credentials_provider;
 mod decode;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// The files and folders of `src`, from low to high.
-const LAYERS: [&str; 29] = [
+const LAYERS: [&str; 30] = [
     "error",
     "redirect",
     "retry",
@@ -40,6 +40,7 @@ const LAYERS: [&str; 29] = [
     "scope",
     "holder",
     "container",
+    "counterparts",
 ];
 
 #[test]
@@ -202,7 +203,7 @@ fn declared_children(tokens: &[Token]) -> Vec<Child> {
     children
 }
 
-/// The line of the first item that is no `mod name;`, `mod name {}` or `pub use …;`.
+/// The line of the first item that is no `mod name;`, public or not, `mod name {}` or `pub use …;`.
 fn first_item_beside_a_table_of_contents(tokens: &[Token]) -> Option<usize> {
     let mut tokens = tokens.iter().peekable();
     while let Some(first) = tokens.next() {
@@ -232,6 +233,7 @@ fn first_item_beside_a_table_of_contents(tokens: &[Token]) -> Option<usize> {
             "pub" if tokens.next_if(|token| token.text == "use").is_some() => {
                 tokens.by_ref().find(|token| token.text == ";");
             }
+            "pub" if tokens.peek().is_some_and(|token| token.text == "mod") => {}
             _ => return Some(first.line),
         }
     }
@@ -636,12 +638,14 @@ fn a_macro_is_found_also_in_tests() {
 fn the_root_has_nothing_but_docs_modules_and_exports() {
     let root = |items: &str| check_planted(&[("lib.rs", items)]);
     let contents = "//! Docs.\n#![cfg_attr(docsrs, feature(doc_cfg))]\n#[cfg(feature = \"x\")]\nmod a;\n\
-                    /// Docs.\n#[doc(inline)]\npub use a::{B, c::D};\n#[cfg(doctest)]\nmod readme {}\n";
+                    /// Docs.\n#[doc(inline)]\npub use a::{B, c::D};\n#[cfg(doctest)]\nmod readme {}\n\
+                    pub mod b;\n";
     assert_eq!(root(contents), [""; 0]);
     for item in [
         "use a::B;",
         "fn f() {}",
         "mod a { fn f() {} }",
+        "pub mod a { fn f() {} }",
         "pub struct S;",
         "const N: u8 = 1;",
     ] {
