@@ -124,6 +124,10 @@ impl<C: Connector> SessionBuilder<C> {
     /// `http://host/v4/users`, `""` is the base itself, `?a=b` adds a query to it, and `..` may not
     /// leave `/v4`. A query or a fragment in it is refused. Its user info becomes the credentials of
     /// requests that have no `Authorization` of their own, before that of the default headers.
+    ///
+    /// A text that becomes part of a path is for you to encode first (say, with the crate
+    /// `percent-encoding`): a `/`, `?`, `#`, `%` or `..` in it would lead elsewhere. What
+    /// goes into a query by [`RequestBuilder::query`](crate::RequestBuilder::query) is encoded there.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
@@ -134,6 +138,23 @@ impl<C: Connector> SessionBuilder<C> {
     ///
     /// Without one, no `Accept` is sent, which says the same as `*/*` (RFC 9110 §12.5.1); here is where to
     /// set that for a server that insists on it.
+    ///
+    /// # Examples
+    ///
+    /// A token that does not change; [`credentials`](Self::credentials) is for one that does.
+    ///
+    /// ```
+    /// use hyper_session::header::{ACCEPT, AUTHORIZATION};
+    /// use hyper_session::{HeaderMap, HeaderValue, SessionHolder};
+    ///
+    /// let mut token = HeaderValue::from_static("Bearer opaque");
+    /// token.set_sensitive(true); // not shown by `Debug`, not kept in a table by HTTP/2
+    /// let json = HeaderValue::from_static("application/json");
+    /// let headers = HeaderMap::from_iter([(AUTHORIZATION, token), (ACCEPT, json)]);
+    /// let holder: SessionHolder = SessionHolder::builder().default_headers(headers).build()?;
+    /// # drop(holder);
+    /// # Ok::<(), hyper_session::Error>(())
+    /// ```
     pub fn default_headers(mut self, headers: HeaderMap) -> Self {
         for name in headers.keys() {
             self.defaults.headers.remove(name);

@@ -184,7 +184,42 @@
 //! # Errors
 //!
 //! All operations fail with the one [`Error`], or with an error of yours that it turns into
-//! (`E: From<Error>`). [`ErrorKind`] is what to branch on.
+//! (`E: From<Error>`). [`ErrorKind`] is what to branch on. With `raise_for_status`, an error has the
+//! status and the head of the body, which is where an API says what it did not like:
+//!
+//! ```
+//! use hyper_session::{Error, SessionHolder, StatusCode};
+//!
+//! enum ApiError {
+//!     Refused { status: StatusCode, reason: String },
+//!     Http(Error),
+//! }
+//!
+//! impl From<Error> for ApiError {
+//!     fn from(error: Error) -> Self {
+//!         match (error.status(), error.body()) {
+//!             (Some(status), Some(body)) => {
+//!                 Self::Refused { status, reason: String::from_utf8_lossy(body).into_owned() }
+//!             }
+//!             _ => Self::Http(error),
+//!         }
+//!     }
+//! }
+//!
+//! /// The note, or `None` where there is none.
+//! async fn note(api: &SessionHolder, id: u64) -> Result<Option<String>, ApiError> {
+//!     api.with_session(async |s| match s.get(format!("/notes/{id}")).send().await {
+//!         Ok(answer) => Ok(Some(answer.text().await?)),
+//!         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
+//!         Err(error) => Err(error.into()),
+//!     })
+//!     .await
+//! }
+//! ```
+//!
+//! The closure's last expression decides on its error: `Ok(answer.text().await?)` turns ours into yours,
+//! `answer.text().await` alone would not. Where nothing names the type, as in a scope or an `async` block
+//! that ends in `Ok(())`, write `Ok::<_, ApiError>(())`.
 //!
 //! # Other crates' types
 //!
