@@ -17,6 +17,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::middleware::Middleware;
 use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::{Client, Hooks};
+use crate::pipeline::headers::{mark_sensitive, replace};
 use crate::pool::{Owner, Pool};
 use crate::retry::RetryPolicy;
 use crate::session::Session;
@@ -156,10 +157,7 @@ impl<C: Connector> SessionBuilder<C> {
     /// # Ok::<(), hyper_session::Error>(())
     /// ```
     pub fn default_headers(mut self, headers: HeaderMap) -> Self {
-        for name in headers.keys() {
-            self.defaults.headers.remove(name);
-        }
-        self.defaults.headers.extend(headers);
+        replace(&mut self.defaults.headers, headers);
         self
     }
 
@@ -489,6 +487,7 @@ impl<C: Connector> SessionBuilder<C> {
         if let Some(user_agent) = self.user_agent {
             defaults.headers.insert(USER_AGENT, user_agent?);
         }
+        mark_sensitive(&mut defaults.headers);
         let base = self.base_url.as_deref().map(BaseUrl::parse).transpose()?;
         let connector = (self.make_connector)(&ConnectOptions {
             tls_root_pems: self.tls_root_pems,

@@ -50,12 +50,13 @@ impl<C: Connector> SessionBuilder<C> {
     /// else 401 is its answer, and the next request has new ones. Default: none.
     ///
     /// One request asks while the others wait, and all of them share what comes of it. A holder keeps its
-    /// credentials from one session to the next. They go where default headers go: to every URL that the
-    /// caller names, and with a redirect to no other origin. They stand in place of an `Authorization`
-    /// in the default headers.
+    /// credentials from one session to the next. They stand in place of an `Authorization` in the default
+    /// headers. Where there is a [`base_url`](Self::base_url) they go to its origin alone, else to every URL
+    /// that the caller names; with a redirect to no other origin; and in any case to
+    /// [`trusted_origins`](Self::trusted_origins).
     ///
     /// A request fails with [`ErrorKind::Credentials`](crate::ErrorKind::Credentials) where there are none;
-    /// its source is the provider's error.
+    /// its source says what the provider's error says, and is shared by all who waited.
     ///
     /// # Examples
     ///

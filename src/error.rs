@@ -153,6 +153,11 @@ impl Error {
         error.with_message(message)
     }
 
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// Names the status, and keeps what else is known of the response.
     pub(crate) fn with_answer(
         mut self,

@@ -175,7 +175,7 @@
 //! A [`Middleware`] of yours stands around each request of its session, and around all that is said above:
 //!
 //! ```text
-//! send -> middleware -> credentials -> redirects -> cookies -> retries -> pool
+//! send -> middleware -> credentials -> redirects -> retries -> cookies -> pool
 //! ```
 //!
 //! A `tower` layer stands around a session as around any other service of `http::Request<Body>`;

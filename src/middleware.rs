@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -21,8 +22,9 @@ use crate::response::Response;
 /// # Where it stands
 ///
 /// Around the whole of a request, redirects and retries included: [`Next::run`] gives what comes of them.
-/// It sees the request as its caller made it, with its absolute URL. What the session adds comes after
-/// it: default headers, cookies, credentials, `Accept-Encoding`. `raise_for_status` comes before it: to a
+/// It sees the request as its caller made it, with its absolute URL, the default parameters and the headers
+/// of its body and of its URL's user info. What the session adds comes after it: default headers, cookies,
+/// credentials, `Accept-Encoding`. `raise_for_status` comes before it: to a
 /// middleware, every answer is a response. Several stand in the order in which they were
 /// [added](crate::SessionBuilder::middleware), the first one outermost.
 ///
@@ -99,6 +101,27 @@ pub struct Next {
     passed: usize,
     innermost: Arc<dyn Innermost>,
     deadline: Option<Instant>,
+    sent: Sent,
+}
+
+/// Whether a request may have reached the server, however often its middleware sends it.
+#[derive(Clone, Default)]
+pub(crate) struct Sent(Arc<AtomicUsize>);
+
+impl Sent {
+    pub(crate) fn may_be(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts a request that is sent, and one that is dropped meanwhile.
+    async fn count(&self, sending: impl Future<Output = Result<Response>>) -> Result<Response> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let answer = sending.await;
+        if answer.as_ref().is_err_and(|error| !error.was_sent()) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        answer
+    }
 }
 
 impl Next {
@@ -112,7 +135,12 @@ impl Next {
             passed: 0,
             innermost,
             deadline,
+            sent: Sent::default(),
         }
+    }
+
+    pub(crate) fn sent(&self) -> Sent {
+        self.sent.clone()
     }
 
     /// Sends the request and returns when the head of the response is there.
@@ -122,7 +150,8 @@ impl Next {
     /// As [`RequestBuilder::send`](crate::RequestBuilder::send), but for those of `raise_for_status`.
     pub async fn run(mut self, request: Request<Body>) -> Result<Response> {
         let Some(middleware) = self.middleware.get(self.passed).map(Arc::clone) else {
-            return self.innermost.send(request, self.deadline).await;
+            let sending = self.innermost.send(request, self.deadline);
+            return self.sent.count(sending).await;
         };
         self.passed += 1;
         middleware.handle(request, self).await

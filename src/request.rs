@@ -18,6 +18,7 @@ use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
 use crate::pipeline::client::Client;
 use crate::pipeline::cookies::add_own;
+use crate::pipeline::headers::replace;
 use crate::pipeline::skip::skippable;
 use crate::pool::Lease;
 use crate::redirect::RedirectPolicy;
@@ -144,10 +145,7 @@ impl RequestBuilder {
     /// Sets headers, in place of those of the same names that the request has.
     pub fn headers(self, headers: HeaderMap) -> Self {
         self.change(|call| {
-            for name in headers.keys() {
-                call.outgoing.headers.remove(name);
-            }
-            call.outgoing.headers.extend(headers);
+            replace(&mut call.outgoing.headers, headers);
             Ok(())
         })
     }

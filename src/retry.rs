@@ -84,7 +84,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets how long a `Retry-After` may make the wait. Where the server asks for more, its answer is the
+    /// Sets how long a `Retry-After` may make the wait, a tenth of jitter not counted. Where the server asks for more, its answer is the
     /// outcome. Default: 60 s.
     pub fn max_retry_after(mut self, longest: Duration) -> Self {
         self.max_retry_after = longest;
@@ -138,7 +138,7 @@ impl RetryPolicy {
 
     /// Whether each request is tried once.
     pub(crate) fn is_none(&self) -> bool {
-        self.retries == 0
+        self.retries == 0 && self.try_timeout.is_none()
     }
 
     /// Counts a request towards the budget.
@@ -233,8 +233,8 @@ impl<'a> RetryAttempt<'a> {
     }
 
     /// Whether it may be better in a moment: one of the statuses 408, 425, 429, 502, 503 and 504; a
-    /// name that was not resolved, a connection that was not made or broke before the head of the
-    /// response was there, or one of the limits [`Connect`](TimeoutPhase::Connect),
+    /// name that was not resolved, a connection that was not made, or that broke or gave no HTTP before the
+    /// head of the response was there, or one of the limits [`Connect`](TimeoutPhase::Connect),
     /// [`Head`](TimeoutPhase::Head) and [`Try`](TimeoutPhase::Try).
     pub fn is_transient(&self) -> bool {
         match self.outcome {

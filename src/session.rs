@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::FRAMING;
 use crate::pipeline::client::Client;
+use crate::pipeline::headers::{mark_sensitive, replace, retain};
 use crate::pool::{CloseReport, Lease, OriginStats, Stats};
 use crate::request::RequestBuilder;
 use crate::response::Response;
@@ -130,14 +131,12 @@ impl Session {
     /// Derives a session on the same pool whose requests have these headers as well, unless they
     /// bring their own; in place of the session's of the same names. `Content-Length` and `Transfer-Encoding` are left out.
     pub fn with_default_headers(&self, mut headers: HeaderMap) -> Self {
-        for name in FRAMING {
-            headers.remove(name);
-        }
+        retain(&mut headers, |name| {
+            FRAMING.iter().all(|framing| framing != name)
+        });
+        mark_sensitive(&mut headers);
         let mut client = Client::clone(&self.client);
-        for name in headers.keys() {
-            client.defaults.headers.remove(name);
-        }
-        client.defaults.headers.extend(headers);
+        replace(&mut client.defaults.headers, headers);
         Self::from_client(Arc::new(client))
     }
 

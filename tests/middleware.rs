@@ -242,6 +242,24 @@ async fn an_error_of_its_own_is_one_of_the_request() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn an_error_after_an_answer_says_that_the_request_was_sent() -> Result<()> {
+    let server = Server::text("hello");
+    let session = Session::builder()
+        .middleware(|request: Request<Body>, next: Next| async move {
+            next.run(request).await?;
+            Err(hyper_session::Error::middleware("a wrong checksum"))
+        })
+        .open()
+        .await?;
+    let sent = session.get(server.url("/")).send().await;
+    let error = expect_kind(sent, ErrorKind::Middleware);
+    assert!(error.was_sent());
+    let sent = session.get("http://127.0.0.1:1/").send().await;
+    assert!(!expect_kind(sent, ErrorKind::Connect).was_sent());
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_time_of_the_request_is_that_of_all_middleware() -> Result<()> {
     let session = Session::builder()

@@ -941,3 +941,27 @@ async fn a_built_request_may_be_given_another_body() -> Result<()> {
     assert_eq!(answer.text().await?, "late");
     Ok(())
 }
+
+#[tokio::test]
+async fn headers_keep_their_order_when_others_are_replaced_or_left_out() -> Result<()> {
+    let peer = RawPeer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let map_of = |names: &[&'static str]| -> HeaderMap {
+        let pairs = names.iter().map(|name| {
+            let value = HeaderValue::from_static("1");
+            (http::HeaderName::from_static(name), value)
+        });
+        pairs.collect()
+    };
+    let defaults = map_of(&["x-a", "x-b", "x-c", "x-d"]);
+    let session = Session::builder().default_headers(defaults).open().await?;
+    let session = session.with_default_headers(map_of(&["x-b"]));
+    let request = session.get(peer.url("/")).skip_auto_headers(["x-a"]);
+    let request = request.headers(map_of(&["x-k", "x-l", "x-m"]));
+    request.headers(map_of(&["x-k"])).send().await?;
+    let sent = String::from_utf8(peer.received(0)).unwrap();
+    let names = sent.lines().filter_map(|line| line.split_once(": 1"));
+    let names = names.map(|(name, _)| name);
+    let names: Vec<_> = names.filter(|name| name.starts_with("x-")).collect();
+    assert_eq!(names, ["x-c", "x-d", "x-b", "x-l", "x-m", "x-k"]);
+    Ok(())
+}

@@ -384,6 +384,42 @@ async fn each_try_has_its_limit() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_try_of_which_nothing_was_sent_in_its_time_is_followed_by_another() -> Result<()> {
+    let script = Script::with_fate([FINE], |attempt| match attempt {
+        0 => Fate::Never,
+        _ => Fate::Made,
+    });
+    let policy = RetryPolicy::limited(1).try_timeout(Duration::from_secs(5));
+    let session = script.open(policy).await?;
+    assert_status(session.post("/").body("x").send().await, 200);
+    assert_eq!(script.tries(), 1);
+
+    // The limit holds without further tries as well, and ends with the head.
+    let script = Script::new([Silence]);
+    let policy = RetryPolicy::none().try_timeout(Duration::from_secs(5));
+    let session = script.open(policy).await?;
+    let phase = ErrorKind::Timeout(TimeoutPhase::Try);
+    expect_kind(session.get("/").send().await, phase);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_a_try_is_not_one_of_the_body() -> Result<()> {
+    let network = Memory::scripted(|mut end, _| async move {
+        read_head(&mut end).await;
+        write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nla").await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        write(&mut end, "te").await;
+    });
+    let policy = RetryPolicy::limited(1).try_timeout(Duration::from_secs(5));
+    let builder = Session::builder().retry(policy).connector(network);
+    let session = builder.open().await?;
+    let late = session.get("http://service.test/").send().await?;
+    assert_eq!(late.text().await?, "late");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_condition_says_what_is_worth_another_try() -> Result<()> {
     let script = Script::new([Status(500, "x-again: yes\r\n"), Status(404, ""), FINE]);
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -483,7 +519,8 @@ async fn a_close_ends_what_would_be_tried_again() -> Result<()> {
         session.close().await
     };
     let (sent, report) = tokio::join!(request, close);
-    expect_kind(sent, ErrorKind::Closed);
+    let error = expect_kind(sent, ErrorKind::Closed);
+    assert!(error.was_sent(), "the first try was");
     assert_eq!(report.stats.open, 0);
     assert_eq!(script.tries(), 1);
     Ok(())

@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Version};
 
+use super::headers::mark_sensitive;
 use crate::error::{Error, Result};
 use crate::pool::Outgoing;
 use crate::url::UserInfo;
@@ -31,6 +32,7 @@ impl Outgoing {
                 "a request has one Host header (RFC 9112 §3.2)",
             ));
         }
+        mark_sensitive(&mut self.headers);
         self.check_length()?;
         if self.version == Version::HTTP_10 && self.body.length().is_none() {
             return Err(Error::builder(

@@ -167,11 +167,13 @@ impl<'a, C> Authorization<'a, C> {
     /// these have been refused. No redirect has taken them to another origin.
     pub(super) fn is_refused(&mut self, answer: &Response, headers: &HeaderMap) -> bool {
         let is_on = || headers.get(AUTHORIZATION) == Some(&self.issued.credentials.value);
-        if answer.status() != StatusCode::UNAUTHORIZED || !is_on() {
+        if answer.status() != StatusCode::UNAUTHORIZED || self.renewed || !is_on() {
+            // New ones that are refused may be good for others: not all may do everything.
             return false;
         }
         self.provider.withdraw(&self.issued);
-        !std::mem::replace(&mut self.renewed, true)
+        self.renewed = true;
+        true
     }
 
     /// Puts on others.

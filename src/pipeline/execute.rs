@@ -62,6 +62,7 @@ impl Client {
     ) -> Result<Response> {
         let innermost = Arc::clone(self) as Arc<dyn Innermost>;
         let next = Next::new(Arc::clone(middleware), innermost, deadline);
+        let sent = next.sent();
         let uri = call.parts().0.uri.clone();
         let passing = next.run(call.into_http());
         let passed = match deadline {
@@ -72,7 +73,7 @@ impl Client {
         };
         match passed {
             Ok(response) => Ok(response.or_from(uri)),
-            Err(error) => Err(error.with_uri(&uri)),
+            Err(error) => Err(error.or_sent(sent.may_be()).with_uri(&uri)),
         }
     }
 
@@ -103,6 +104,7 @@ impl Client {
             retries: Retries::new(retry),
             cookies: cookies.map(Cookies::new).map(Box::new),
             authorization: None,
+            sent: false,
         };
         if self.hooks.credentials.is_some() {
             Box::pin(pending.authorize()).await?;
@@ -147,6 +149,8 @@ struct Pending<'a> {
     retries: Option<Retries<'a>>,
     cookies: Option<Box<Cookies<'a>>>,
     authorization: Option<Box<Authorization<'a, Client>>>,
+    /// Whether an earlier hop or try may have reached a server.
+    sent: bool,
 }
 
 /// What comes next.
@@ -161,6 +165,7 @@ impl Pending<'_> {
     /// Gives the request credentials, if it has none.
     async fn authorize(&mut self) -> Result<()> {
         if let Some(provider) = self.client.hooks.credentials.as_deref()
+            && self.may_have_credentials()
             && !self.outgoing.headers.contains_key(AUTHORIZATION)
             && !self.client.defaults.skip(&AUTHORIZATION)
         {
@@ -173,6 +178,15 @@ impl Pending<'_> {
             self.authorization = Some(Box::new(put_on));
         }
         Ok(())
+    }
+
+    /// Whether the URL is one that the session's credentials are for.
+    fn may_have_credentials(&self) -> bool {
+        let Some(base) = &self.client.base else {
+            return true;
+        };
+        let origin = self.target.to_url().origin();
+        origin == base.origin() || self.client.defaults.trusted_origins.contains(&origin)
     }
 
     /// Gives the request credentials in place of those that were refused.
@@ -214,12 +228,13 @@ impl Pending<'_> {
             accept_encoding: codings,
             timeouts: self.timeouts,
             deadline: self.deadline,
+            answer_by: None,
             as_hook: self.client.as_hook,
         };
         let pool = self.client.owner().pool();
         match &self.retries {
             None => pool.send(self.outgoing, &terms).await.map(Response::of),
-            Some(retries) => Box::pin(retries.send(pool, self.outgoing, &terms)).await,
+            Some(retries) => retries.send(pool, self.outgoing, terms).await,
         }
     }
 
@@ -231,6 +246,7 @@ impl Pending<'_> {
                 cookies.take_in(answer.headers(), self.target);
             }
         }
+        self.sent |= sent.as_ref().err().is_none_or(Error::was_sent);
         if let Some(retries) = &mut self.retries
             && again.is_some()
             && let Some(delay) = retries.next(&sent, self.outgoing, self.target, self.deadline)
@@ -239,7 +255,7 @@ impl Pending<'_> {
             return Ok(Step::TryAgain(delay));
         }
         let mut answer = sent.map_err(|error| {
-            let error = error.or_sent(self.redirects.has_begun());
+            let error = error.or_sent(self.sent);
             error.with_uri(&self.target.uri)
         })?;
         if let Some(authorization) = &mut self.authorization

@@ -1,6 +1,7 @@
 //! Which headers go on with a redirected request.
 
 use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
 /// Leaves out what describes a body that goes on no longer (RFC 9110 §15.4).
 pub(super) fn leave_payload(headers: &mut HeaderMap) {
@@ -41,8 +42,23 @@ fn goes_anywhere(name: &str) -> bool {
     is_plain || name.starts_with("if-") || name.starts_with("content-")
 }
 
-/// In their order; names come in lower case.
-fn retain(headers: &mut HeaderMap, stays: impl Fn(&str) -> bool) {
+/// Puts headers in place of those of the same names.
+pub(crate) fn replace(headers: &mut HeaderMap, others: HeaderMap) {
+    retain(headers, |name| !others.contains_key(name));
+    headers.extend(others);
+}
+
+/// Marks credentials as sensitive, whoever brought them: then nobody's `Debug` shows them.
+pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
+    for (name, value) in headers {
+        if matches!(*name, AUTHORIZATION | PROXY_AUTHORIZATION | COOKIE) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+/// In their order, which `HeaderMap::remove` does not keep; names come in lower case.
+pub(crate) fn retain(headers: &mut HeaderMap, stays: impl Fn(&str) -> bool) {
     if headers.keys().all(|name| stays(name.as_str())) {
         return;
     }

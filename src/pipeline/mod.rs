@@ -6,6 +6,8 @@
 //! credentials were refused is sent with new ones; a redirect that is followed makes it the next hop's
 //! request. The last answer becomes the response.
 
+pub(crate) mod headers;
+
 pub(crate) mod check;
 
 pub(crate) mod skip;
@@ -15,8 +17,6 @@ pub(crate) mod call;
 pub(crate) mod cookies;
 
 pub(crate) mod credentials;
-
-mod headers;
 
 mod redirect;
 

@@ -44,11 +44,6 @@ impl<'a> Redirects<'a> {
         }
     }
 
-    /// Whether the request has been redirected.
-    pub(super) fn has_begun(&self) -> bool {
-        self.way.is_some()
-    }
-
     /// The default headers of the next hop.
     pub(super) fn default_headers(&self) -> &HeaderMap {
         let way = self.way.as_ref();

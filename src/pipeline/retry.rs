@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName};
 use httpdate::parse_http_date;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::error::{Error, Result, TimeoutPhase};
+use crate::error::{ErrorKind, Result, TimeoutPhase};
 use crate::pool::{Outgoing, Pool, Terms};
 use crate::response::Response;
 use crate::retry::{RetryAttempt, RetryPolicy};
@@ -39,15 +39,21 @@ impl<'a> Retries<'a> {
         &self,
         pool: &Arc<Pool>,
         outgoing: &mut Outgoing,
-        terms: &Terms<'_>,
+        mut terms: Terms<'_>,
     ) -> Result<Response> {
-        let Some(limit) = self.policy.try_timeout else {
-            return pool.send(outgoing, terms).await.map(Response::of);
-        };
-        match timeout(limit, pool.send(outgoing, terms)).await {
-            Ok(sent) => sent.map(Response::of),
-            Err(_) => Err(Error::timeout(TimeoutPhase::Try).after_sending()),
-        }
+        let end = self
+            .policy
+            .try_timeout
+            .and_then(|limit| Instant::now().checked_add(limit));
+        terms.answer_by = end;
+        let is_first = end.is_some_and(|end| terms.deadline.is_none_or(|total| end < total));
+        let sent = Box::pin(pool.send(outgoing, &terms)).await;
+        sent.map(Response::of).map_err(|error| match error.kind() {
+            ErrorKind::Timeout(TimeoutPhase::Total) if is_first => {
+                error.with_kind(ErrorKind::Timeout(TimeoutPhase::Try))
+            }
+            _ => error,
+        })
     }
 
     /// How long to wait for another try of a request whose body can be sent again, if there is to be one.

@@ -4,15 +4,16 @@ use http::HeaderName;
 use http::header::HOST;
 
 use super::check::FRAMING;
+use super::headers::retain;
 use crate::config::RequestDefaults;
 use crate::error::{Error, Result};
 
 impl RequestDefaults {
     /// Makes them those of a request that goes without these, be they of the session's own headers.
     pub(super) fn leave_out(&mut self, names: &[HeaderName]) {
-        for name in names {
-            self.headers.remove(name);
-        }
+        retain(&mut self.headers, |name| {
+            names.iter().all(|left_out| left_out != name)
+        });
         self.skipped_headers.extend_from_slice(names);
     }
 

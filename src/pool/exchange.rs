@@ -49,7 +49,9 @@ impl Pool {
         let mut sent_at = began;
         let mut queue = Duration::ZERO;
         let mut now = self.clock.at(began);
-        let deadline = terms.deadline.map(|at| self.clock.at(at));
+        let total = terms.deadline.map(|at| self.clock.at(at));
+        let answer_by = terms.answer_by.map(|at| self.clock.at(at));
+        let deadline = total.into_iter().chain(answer_by).min();
         let may_repeat = self.config.retry_stale && outgoing.can_be_replayed();
         let wants = Wants {
             uri: terms.uri,
@@ -73,7 +75,11 @@ impl Pool {
         loop {
             let failure = match exchange.send(&mut draft, &wants, now).await {
                 Ok(response) => {
-                    let limit = wants.limit(TimeoutPhase::Read);
+                    let reading = Wants {
+                        deadline: total,
+                        ..wants
+                    };
+                    let limit = reading.limit(TimeoutPhase::Read);
                     let answered_at = Instant::now();
                     let times = (queue, answered_at - sent_at);
                     let now = self.clock.at(answered_at);

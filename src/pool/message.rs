@@ -36,6 +36,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) timeouts: &'a Timeouts,
     /// When the whole request must be over.
     pub(crate) deadline: Option<Instant>,
+    /// When this message must have its answer; told as the phase `Total`.
+    pub(crate) answer_by: Option<Instant>,
     /// From the closing hook, which may send when others no longer may.
     pub(crate) as_hook: bool,
 }

@@ -25,7 +25,6 @@ impl<'a> Wants<'a> {
     /// How long a wait of a request that has its connection may take.
     pub(super) fn limit(&self, phase: TimeoutPhase) -> Limit {
         let pause = match phase {
-            // Others tell the time of a try.
             TimeoutPhase::Total | TimeoutPhase::Try => None,
             TimeoutPhase::Pool => self.timeouts.pool,
             TimeoutPhase::Connect => self.timeouts.connect,

@@ -57,6 +57,10 @@ impl BaseUrl {
     }
 
     /// The base, normalised and without its user info.
+    pub(crate) fn origin(&self) -> url::Origin {
+        self.target.to_url().origin()
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
