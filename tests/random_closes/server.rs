@@ -23,6 +23,7 @@ pub(crate) struct Log {
     pub(crate) closes: HashSet<String>,
     pub(crate) closed: usize,
     /// Streams that were not begun.
+    #[cfg(feature = "http2")]
     pub(crate) refused: usize,
 }
 
