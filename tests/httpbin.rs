@@ -1,8 +1,8 @@
 //! A session against httpbin, a server that others wrote to try clients with.
 //!
 //! ```sh
-//! python3 -m venv /tmp/httpbin && /tmp/httpbin/bin/pip install httpbin gunicorn
-//! /tmp/httpbin/bin/gunicorn --bind 127.0.0.1:8085 --threads 8 httpbin:app &
+//! python3 -m venv target/httpbin && target/httpbin/bin/pip install httpbin gunicorn
+//! target/httpbin/bin/gunicorn --bind 127.0.0.1:8085 --threads 8 httpbin:app &
 //! HTTPBIN=http://127.0.0.1:8085 cargo test --all-features --test httpbin -- --ignored
 //! ```
 #![cfg(all(
