@@ -43,7 +43,8 @@ impl Credentials {
     ///
     /// [`ErrorKind::Builder`](crate::ErrorKind::Builder): it has characters that no header can have.
     pub fn bearer(token: impl fmt::Display) -> Result<Self> {
-        let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+        let value = bearer_credentials(token);
+        let value = value.ok_or_else(|| {
             Error::builder("the bearer token has characters that no header can have")
         })?;
         Ok(Self::from(value))
@@ -70,6 +71,13 @@ impl Credentials {
         self.lifetime
             .is_some_and(|lifetime| lifetime.end.saturating_duration_since(now) <= lifetime.margin)
     }
+}
+
+/// `Bearer` credentials (RFC 6750 §2.1), marked as sensitive. `None`: no header can have them.
+pub(crate) fn bearer_credentials(token: impl fmt::Display) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl From<HeaderValue> for Credentials {

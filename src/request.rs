@@ -13,6 +13,7 @@ use crate::body::Body;
 #[cfg(feature = "multipart")]
 use crate::body::multipart::Form;
 use crate::config::{OwnTimeouts, RaiseForStatus};
+use crate::credentials::bearer_credentials;
 use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
 use crate::pipeline::check::basic_credentials;
@@ -130,13 +131,10 @@ impl RequestBuilder {
         self.change(|call| {
             let name = HeaderName::try_from(name)
                 .map_err(|error| Error::builder("invalid header name").with_source(error.into()))?;
-            let mut value = HeaderValue::try_from(value).map_err(|error| {
+            let value = HeaderValue::try_from(value).map_err(|error| {
                 Error::builder(format!("invalid value of the header `{name}`"))
                     .with_source(error.into())
             })?;
-            if name == AUTHORIZATION {
-                value.set_sensitive(true);
-            }
             call.outgoing.headers.append(name, value);
             Ok(())
         })
@@ -217,10 +215,9 @@ impl RequestBuilder {
     /// Sets a `Bearer` token (RFC 6750), in place of any other credentials.
     pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
         self.change(|call| {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+            let value = bearer_credentials(token).ok_or_else(|| {
                 Error::builder("bearer_auth: the token has characters that no header can have")
             })?;
-            value.set_sensitive(true);
             call.outgoing.headers.insert(AUTHORIZATION, value);
             Ok(())
         })

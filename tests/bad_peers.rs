@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use support::accounts::Accounts;
 use support::books::{assert_books, reach};
-use support::outcome::expect_kind;
+use support::outcome::{chain, expect_kind};
 use support::raw::{RawConn, RawPeer};
 use support::server::Server;
 use support::tally::PATIENCE;
@@ -100,16 +100,6 @@ async fn assert_bad(answer: &'static str, end: End, kinds: &[ErrorKind]) -> Vec<
     session.close().await;
     peer.wait_live(0).await;
     errors
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[tokio::test]

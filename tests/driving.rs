@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::error::Error as _;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -19,7 +18,7 @@ use futures::{FutureExt, StreamExt, poll};
 use http::{Method, Response as HttpResponse, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_session::{Body, Error, ErrorKind, Response, Session, TimeoutPhase};
+use hyper_session::{Body, ErrorKind, Response, Session, TimeoutPhase};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::Barrier;
@@ -31,7 +30,7 @@ use support::accounts::{Accounts, AliveTasks};
 use support::books::{assert_books, reach};
 use support::connectors::{Counting, Memory, Pipe, read_head, write};
 use support::gate::Gate;
-use support::outcome::expect_kind;
+use support::outcome::{chain, expect_kind};
 use support::raw::{RawConn, RawPeer};
 use support::server::{self, Server, channel_body, echo, respond, text};
 use support::tally::PATIENCE;
@@ -67,16 +66,6 @@ async fn serve(conn: &mut RawConn) {
     while !conn.read_request().await.is_empty() {
         conn.write(OK).await;
     }
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 mod a_connection_that_died_idle {

@@ -4,16 +4,15 @@
 
 mod support;
 
-use std::error::Error as _;
 use std::time::Duration;
 
-use hyper_session::{Error, ErrorKind, Result, Session, SessionBuilder, TimeoutPhase};
+use hyper_session::{ErrorKind, Result, Session, SessionBuilder, TimeoutPhase};
 use tokio::runtime;
 use tokio::time::{sleep, timeout};
 
 use support::accounts::Accounts;
 use support::books::{assert_books, reach};
-use support::outcome::expect_kind;
+use support::outcome::{chain, expect_kind};
 use support::raw::RawPeer;
 use support::tally::PATIENCE;
 
@@ -66,16 +65,6 @@ fn most_memory<T>(run: impl Future<Output = T>) -> (T, u64) {
 async fn post(session: &Session, url: &str) -> Result<String> {
     let sent = async { session.post(url).body("data").send().await?.text().await };
     timeout(PATIENCE, sent).await.expect("no hang")
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// The error of such a peer, on a new connection and on one from the pool.

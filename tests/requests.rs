@@ -13,10 +13,11 @@ use http::header::{
 use http::{Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_session::{
-    Body, Error, ErrorKind, RequestBuilder, Response, Result, Session, SessionHolder, TimeoutPhase,
+    Body, ErrorKind, RequestBuilder, Response, Result, Session, SessionHolder, TimeoutPhase,
 };
 use serde::Serialize;
 use support::gate::Gate;
+use support::outcome::chain;
 use support::raw::RawPeer;
 use support::server::{Server, channel_body, respond, text};
 use tower::{Service, ServiceExt};
@@ -641,17 +642,6 @@ async fn a_stream_that_gives_less_more_or_an_error_ends_the_request_and_the_conn
     assert_eq!(session.get("/").send().await?.status(), StatusCode::OK);
     assert_closed(session, &server, 4, 0).await;
     Ok(())
-}
-
-fn chain(error: &Error) -> String {
-    let mut chain = error.to_string();
-    let mut level = std::error::Error::source(error);
-    while let Some(cause) = level {
-        chain.push_str(": ");
-        chain.push_str(&cause.to_string());
-        level = cause.source();
-    }
-    chain
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ impl<'a, C> Authorization<'a, C> {
         client: &'a C,
         deadline: Option<Instant>,
     ) -> Result<Self> {
-        let issued = in_time(deadline, provider.get(client)).await?;
+        let issued = in_time(deadline, provider.get(client)).await??;
         headers.insert(AUTHORIZATION, issued.credentials.value.clone());
         Ok(Self {
             provider,
@@ -178,19 +178,21 @@ impl<'a, C> Authorization<'a, C> {
 
     /// Puts on others.
     pub(super) async fn renew(&mut self, headers: &mut HeaderMap) -> Result<()> {
-        self.issued = in_time(self.deadline, self.provider.get(self.client)).await?;
+        self.issued = in_time(self.deadline, self.provider.get(self.client)).await??;
         headers.insert(AUTHORIZATION, self.issued.credentials.value.clone());
         Ok(())
     }
 }
 
-async fn in_time<T>(
+/// Ends what is the user's own with the time of its request.
+pub(super) async fn in_time<T>(
     deadline: Option<Instant>,
-    getting: impl Future<Output = Result<T>>,
+    users: impl Future<Output = T>,
 ) -> Result<T> {
-    let Some(deadline) = deadline else {
-        return getting.await;
-    };
-    let got = timeout_at(deadline, getting).await;
-    got.unwrap_or_else(|_| Err(Error::timeout(TimeoutPhase::Total)))
+    match deadline {
+        None => Ok(users.await),
+        Some(deadline) => timeout_at(deadline, users)
+            .await
+            .map_err(|_| Error::timeout(TimeoutPhase::Total)),
+    }
 }

@@ -7,18 +7,18 @@ use futures_util::future::BoxFuture;
 use http::Request;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE};
 use http::uri::Scheme;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::client::Client;
 use super::cookies::Cookies;
-use super::credentials::Authorization;
+use super::credentials::{Authorization, in_time};
 use super::redirect::Redirects;
 use super::retry::Retries;
 use crate::body::Body;
 use crate::config::{Reading, Timeouts};
 use crate::decode::accept_encoding;
-use crate::error::{Error, Result, TimeoutPhase};
+use crate::error::{Error, Result};
 use crate::middleware::{Innermost, Middleware, Next};
 use crate::pool::{Outgoing, Terms};
 use crate::response::Response;
@@ -64,14 +64,8 @@ impl Client {
         let next = Next::new(Arc::clone(middleware), innermost, deadline);
         let sent = next.sent();
         let uri = call.parts().0.uri.clone();
-        let passing = next.run(call.into_http());
-        let passed = match deadline {
-            None => passing.await,
-            Some(deadline) => timeout_at(deadline, passing)
-                .await
-                .unwrap_or_else(|_| Err(Error::timeout(TimeoutPhase::Total).after_sending())),
-        };
-        match passed {
+        let passed = in_time(deadline, next.run(call.into_http())).await;
+        match passed.unwrap_or_else(|late| Err(late.after_sending())) {
             Ok(response) => Ok(response.or_from(uri)),
             Err(error) => Err(error.or_sent(sent.may_be()).with_uri(&uri)),
         }
@@ -182,11 +176,12 @@ impl Pending<'_> {
 
     /// Whether the URL is one that the session's credentials are for.
     fn may_have_credentials(&self) -> bool {
-        let Some(base) = &self.client.base else {
-            return true;
+        let is_trusted = || {
+            let trusted = &self.client.defaults.trusted_origins;
+            !trusted.is_empty() && trusted.contains(&self.target.to_url().origin())
         };
-        let origin = self.target.to_url().origin();
-        origin == base.origin() || self.client.defaults.trusted_origins.contains(&origin)
+        let base = self.client.base.as_ref();
+        base.is_none_or(|base| base.is_of_origin(&self.target.uri)) || is_trusted()
     }
 
     /// Gives the request credentials in place of those that were refused.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use http::Uri;
+
 use super::plain::{count_dots, is_plain_path_and_query};
 use super::refusal::{before_query, shown};
 use super::target::{Location, Target, with_path_and_query};
@@ -56,11 +58,13 @@ impl BaseUrl {
         Ok(target)
     }
 
-    /// The base, normalised and without its user info.
-    pub(crate) fn origin(&self) -> url::Origin {
-        self.target.to_url().origin()
+    /// Whether it has the scheme, host and port of a URL that is normalised, as it is itself.
+    pub(crate) fn is_of_origin(&self, uri: &Uri) -> bool {
+        let own = &self.target.uri;
+        own.scheme() == uri.scheme() && own.authority() == uri.authority()
     }
 
+    /// The base, normalised and without its user info.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }

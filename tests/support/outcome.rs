@@ -1,5 +1,6 @@
 //! What came of a future or a call.
 
+use std::error::Error as _;
 use std::fmt::Debug;
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -8,6 +9,17 @@ use futures::future::{Either, select};
 use futures::poll;
 use hyper_session::{Error, ErrorKind, Result};
 use tokio::task::yield_now;
+
+/// What an error says, and all that caused it.
+pub fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
 
 /// Takes the error of a call that must have failed in this way.
 #[track_caller]
