@@ -4,7 +4,9 @@ use std::mem;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+
+use super::headers::retain;
 
 use crate::body::Body;
 use crate::config::{OwnTimeouts, RaiseForStatus};
@@ -27,8 +29,24 @@ pub(crate) struct CallOptions {
     pub(crate) retry: Option<Arc<RetryPolicy>>,
     /// Of the URL, as a URI has none.
     fragment: Option<Box<str>>,
-    /// Headers that it does not get by itself.
+    /// Headers that it does not get by itself, be they of the session's own.
     pub(crate) skipped_headers: Option<Arc<[HeaderName]>>,
+}
+
+impl CallOptions {
+    /// Whether the request does not get the header by itself; `sessions`: as none of its session does.
+    pub(super) fn skips(&self, name: &HeaderName, sessions: &[HeaderName]) -> bool {
+        let own = self.skipped_headers.as_deref();
+        sessions.contains(name) || own.is_some_and(|own| own.contains(name))
+    }
+
+    /// The session's headers that are left for the request, if some are not for it.
+    pub(super) fn left_of(&self, sessions: &HeaderMap) -> Option<HeaderMap> {
+        let own = self.skipped_headers.as_deref()?;
+        let mut left = sessions.clone();
+        retain(&mut left, |name| own.iter().all(|skipped| skipped != name));
+        Some(left)
+    }
 }
 
 /// A request on its way from its builder to the pool, boxed once so that nothing of it is moved.
@@ -116,12 +134,6 @@ impl Call {
         (target, &mut self.outgoing, &self.options)
     }
 
-    /// Whether it does not get the header by itself; `sessions`: as none of its session does.
-    fn skips(&self, name: &HeaderName, sessions: &[HeaderName]) -> bool {
-        let own = self.options.skipped_headers.as_deref();
-        sessions.contains(name) || own.is_some_and(|own| own.contains(name))
-    }
-
     /// Makes the call ready to be sent. Refuses what would break the exchange.
     ///
     /// `skipped`: the session's headers that no request gets by itself.
@@ -135,7 +147,7 @@ impl Call {
             None => self.outgoing.body.content_type().cloned(),
         };
         if let Some(content_type) = content_type
-            && !self.skips(&CONTENT_TYPE, skipped)
+            && !self.options.skips(&CONTENT_TYPE, skipped)
         {
             let headers = &mut self.outgoing.headers;
             headers.entry(CONTENT_TYPE).or_insert(content_type);
@@ -151,7 +163,7 @@ impl Call {
             *target = mem::take(target).append_query(&self.query)?;
         }
         let user_info = target.user_info.take();
-        let user_info = user_info.filter(|_| !self.skips(&AUTHORIZATION, skipped));
+        let user_info = user_info.filter(|_| !self.options.skips(&AUTHORIZATION, skipped));
         self.outgoing.check(user_info)
     }
 }

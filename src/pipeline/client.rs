@@ -32,8 +32,6 @@ pub(crate) struct Client {
     pub(crate) defaults: RequestDefaults,
     pub(crate) base: Option<BaseUrl>,
     pub(super) as_hook: bool,
-    /// The session's own, of one that is for a request with other defaults.
-    pub(super) sessions: Option<Arc<Self>>,
 }
 
 impl Client {
@@ -49,7 +47,6 @@ impl Client {
             defaults,
             base,
             as_hook: false,
-            sessions: None,
         }
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::Request;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE};
 use http::uri::Scheme;
+use http::{HeaderName, Request};
 use tokio::time::{Instant, sleep};
 
-use super::call::Call;
+use super::call::{Call, CallOptions};
 use super::client::Client;
 use super::cookies::Cookies;
 use super::credentials::{Authorization, in_time};
@@ -27,12 +27,6 @@ use crate::url::Target;
 impl Client {
     /// Sends a request and reads the head of the response.
     pub(crate) async fn execute(self: &Arc<Self>, mut call: Box<Call>) -> Result<Response> {
-        if let Some(names) = call.options.skipped_headers.take() {
-            let mut client = Self::clone(self);
-            client.defaults.leave_out(&names);
-            client.sessions = Some(Arc::clone(self));
-            return Box::pin(Arc::new(client).execute(call)).await;
-        }
         call.complete(self.base.as_ref(), &self.defaults.skipped_headers)?;
         if !self.defaults.query.is_empty() {
             call.parts().0.add_default_query(&self.defaults.query)?;
@@ -91,10 +85,11 @@ impl Client {
             client: self,
             outgoing,
             target,
+            options,
             deadline,
             timeouts: own.as_deref().unwrap_or(&defaults.timeouts),
             reading,
-            redirects: Redirects::new(defaults, redirect),
+            redirects: Redirects::new(defaults, redirect, options),
             retries: Retries::new(retry),
             cookies: cookies.map(Cookies::new).map(Box::new),
             authorization: None,
@@ -136,6 +131,7 @@ struct Pending<'a> {
     outgoing: &'a mut Outgoing,
     /// Of the hop that it has come to.
     target: &'a mut Target,
+    options: &'a CallOptions,
     deadline: Option<Instant>,
     timeouts: &'a Timeouts,
     reading: Reading,
@@ -161,17 +157,22 @@ impl Pending<'_> {
         if let Some(provider) = self.client.hooks.credentials.as_deref()
             && self.may_have_credentials()
             && !self.outgoing.headers.contains_key(AUTHORIZATION)
-            && !self.client.defaults.skip(&AUTHORIZATION)
+            && !self.skips(&AUTHORIZATION)
         {
             let headers = &mut self.outgoing.headers;
-            let client = self.client.sessions.as_deref().unwrap_or(self.client);
-            let put_on = Authorization::put_on(headers, provider, client, self.deadline);
+            let put_on = Authorization::put_on(headers, provider, self.client, self.deadline);
             let put_on = put_on
                 .await
                 .map_err(|error| error.with_uri(&self.target.uri))?;
             self.authorization = Some(Box::new(put_on));
         }
         Ok(())
+    }
+
+    /// Whether the request does not get the header by itself.
+    fn skips(&self, name: &HeaderName) -> bool {
+        let sessions = &self.client.defaults.skipped_headers;
+        self.options.skips(name, sessions)
     }
 
     /// Whether the URL is one that the session's credentials are for.
@@ -205,8 +206,9 @@ impl Pending<'_> {
         };
         // Not before: the body of a request that was built may still be changed.
         self.outgoing.announce_body();
+        let skips_cookies = self.cookies.is_some() && self.skips(&COOKIE);
         if let Some(cookies) = &mut self.cookies
-            && !self.client.defaults.skip(&COOKIE)
+            && !skips_cookies
         {
             let defaults = self.redirects.default_headers();
             cookies.put_on(&mut self.outgoing.headers, defaults, self.target);
@@ -215,8 +217,8 @@ impl Pending<'_> {
     }
 
     async fn send(&mut self) -> Result<Response> {
-        let codings = accept_encoding()
-            .filter(|_| self.reading.decompress && !self.client.defaults.skip(&ACCEPT_ENCODING));
+        let codings =
+            accept_encoding().filter(|_| self.reading.decompress && !self.skips(&ACCEPT_ENCODING));
         let terms = Terms {
             uri: &self.target.uri,
             default_headers: self.redirects.default_headers(),

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
+use super::call::CallOptions;
 use super::headers::{leave_origin, leave_payload, leave_trusted_origin};
 use crate::body::Body;
 use crate::config::RequestDefaults;
@@ -23,24 +24,31 @@ const MAX_REFERER: usize = 4096;
 pub(super) struct Redirects<'a> {
     defaults: &'a RequestDefaults,
     policy: &'a RedirectPolicy,
+    options: &'a CallOptions,
     way: Option<Box<Way>>,
 }
 
-/// Of a request that has been redirected.
+/// Of a request that has been redirected, or goes without some of the session's headers.
 struct Way {
     history: Vec<Hop>,
-    /// What of the session's defaults still goes with it.
+    /// What of the session's defaults (still) goes with it.
     default_headers: HeaderMap,
     /// Whether the default `Referer` is one that was put there on the way.
     has_referer: bool,
 }
 
 impl<'a> Redirects<'a> {
-    pub(super) fn new(defaults: &'a RequestDefaults, policy: &'a RedirectPolicy) -> Self {
+    pub(super) fn new(
+        defaults: &'a RequestDefaults,
+        policy: &'a RedirectPolicy,
+        options: &'a CallOptions,
+    ) -> Self {
+        let left = options.left_of(&defaults.headers);
         Self {
             defaults,
             policy,
-            way: None,
+            options,
+            way: left.map(Way::begin).map(Box::new),
         }
     }
 
@@ -88,13 +96,10 @@ impl<'a> Redirects<'a> {
         let Some(next) = location(answer, &current)? else {
             return Ok(false);
         };
-        let way = self.way.get_or_insert_with(|| {
-            Box::new(Way {
-                history: Vec::new(),
-                default_headers: self.defaults.headers.clone(),
-                has_referer: false,
-            })
-        });
+        let defaults = self.defaults;
+        let way = self
+            .way
+            .get_or_insert_with(|| Box::new(Way::begin(defaults.headers.clone())));
         let status = answer.status();
         way.history.push(Hop {
             status,
@@ -138,7 +143,7 @@ impl<'a> Redirects<'a> {
             leave(&mut outgoing.headers);
             leave(&mut way.default_headers);
         }
-        if self.defaults.referer && !self.defaults.skip(&REFERER) {
+        if defaults.referer && !self.options.skips(&REFERER, &defaults.skipped_headers) {
             way.set_referer(current, &next);
         }
         *target = next_target;
@@ -209,6 +214,14 @@ fn change_method(
 }
 
 impl Way {
+    fn begin(default_headers: HeaderMap) -> Self {
+        Self {
+            history: Vec::new(),
+            default_headers,
+            has_referer: false,
+        }
+    }
+
     /// Takes back what an earlier hop was told about where it comes from.
     fn leave_referer(&mut self) {
         if std::mem::take(&mut self.has_referer) {

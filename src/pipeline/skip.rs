@@ -4,26 +4,9 @@ use http::HeaderName;
 use http::header::HOST;
 
 use super::check::FRAMING;
-use super::headers::retain;
-use crate::config::RequestDefaults;
 use crate::error::{Error, Result};
 
-impl RequestDefaults {
-    /// Makes them those of a request that goes without these, be they of the session's own headers.
-    pub(super) fn leave_out(&mut self, names: &[HeaderName]) {
-        retain(&mut self.headers, |name| {
-            names.iter().all(|left_out| left_out != name)
-        });
-        self.skipped_headers.extend_from_slice(names);
-    }
-
-    /// Whether no request gets the header by itself.
-    pub(super) fn skip(&self, name: &HeaderName) -> bool {
-        self.skipped_headers.contains(name)
-    }
-}
-
-/// Reads such names. Refuses those without which there is no message.
+/// Reads their names. Refuses those without which there is no message.
 pub(crate) fn skippable<I>(names: I) -> Result<Vec<HeaderName>>
 where
     I: IntoIterator,
