@@ -1,4 +1,4 @@
-//! Tokens that are fetched when they are needed, and anew when they are refused: by one request for all.
+//! Tokens that are fetched when they are needed, and anew when they are refused: once for all requests.
 
 mod support;
 

@@ -26,7 +26,7 @@
 //! | `headers` | [`SessionBuilder::default_headers`], [`SessionBuilder::user_agent`] |
 //! | `skip_auto_headers` | [`SessionBuilder::skip_auto_headers`]; no `User-Agent` and no `Accept` is sent by default |
 //! | `proxy`, `proxy_auth`, `trust_env` | not here yet: proxies; the environment is not read, nor is netrc. Own connector |
-//! | `auth` | [`SessionBuilder::credentials`], which can renew them; a user info in the [`base_url`](SessionBuilder::base_url); `Authorization` in [`SessionBuilder::default_headers`] |
+//! | `auth` | [`SessionBuilder::basic_auth`], [`SessionBuilder::bearer_auth`]; [`SessionBuilder::credentials`], which can renew them; a user info in the [`base_url`](SessionBuilder::base_url) |
 //! | `json_serialize`, `json_serialize_bytes` | none: [`RequestBuilder::json`] writes by `serde_json`; give other JSON to [`RequestBuilder::body`] |
 //! | `request_class`, `response_class`, `ws_response_class` | none: wrap [`RequestBuilder`] and [`Response`] in types of your own. Not here yet: WebSocket |
 //! | `version` | [`RequestBuilder::version`] for each request; [`SessionBuilder::http1_only`] and [`SessionBuilder::http2_prior_knowledge`] |

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use tokio::time::Instant;
 
@@ -43,9 +45,28 @@ impl Credentials {
     ///
     /// [`ErrorKind::Builder`](crate::ErrorKind::Builder): it has characters that no header can have.
     pub fn bearer(token: impl fmt::Display) -> Result<Self> {
-        let value = bearer_credentials(token);
-        let value = value.ok_or_else(|| {
-            Error::builder("the bearer token has characters that no header can have")
+        Self::of("Bearer", &token)
+    }
+
+    /// `Basic` credentials (RFC 7617).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Builder`](crate::ErrorKind::Builder): the user name has a colon.
+    pub fn basic(username: &str, password: Option<&str>) -> Result<Self> {
+        if username.contains(':') {
+            let what = "a user name with a colon cannot be in credentials (RFC 7617 §2)";
+            return Err(Error::builder(what));
+        }
+        let pair = format!("{username}:{}", password.unwrap_or_default());
+        Self::of("Basic", &BASE64_STANDARD.encode(pair))
+    }
+
+    fn of(scheme: &str, text: &dyn fmt::Display) -> Result<Self> {
+        let value = HeaderValue::try_from(format!("{scheme} {text}")).map_err(|_| {
+            Error::builder(format!(
+                "{scheme} credentials have characters that no header can have"
+            ))
         })?;
         Ok(Self::from(value))
     }
@@ -71,13 +92,6 @@ impl Credentials {
         self.lifetime
             .is_some_and(|lifetime| lifetime.end.saturating_duration_since(now) <= lifetime.margin)
     }
-}
-
-/// `Bearer` credentials (RFC 6750 §2.1), marked as sensitive. `None`: no header can have them.
-pub(crate) fn bearer_credentials(token: impl fmt::Display) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 impl From<HeaderValue> for Credentials {

@@ -1,5 +1,6 @@
 //! Who gives a session its credentials.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -22,8 +23,10 @@ pub trait CredentialsProvider: Send + Sync + 'static {
     /// Gives credentials, at best new ones.
     ///
     /// What it sends by `session` goes without them; by its own holder it must not send. It is never
-    /// called twice at a time for one holder, and dropped when the request is that it is asked for: the
-    /// next one that waits then asks anew.
+    /// called twice at a time for one holder. Give it time limits of its own: a request that it is asked
+    /// for may be dropped, or run into its own limit, and it goes on for the next ones, in a task. A close
+    /// waits for it; [`close_within`](Session::close_within) drops it when its limit passes. A panic of it
+    /// is its failure.
     fn provide(&self, session: Session) -> BoxFuture<'_, Result<Credentials, BoxError>>;
 }
 
@@ -49,14 +52,15 @@ impl<C: Connector> SessionBuilder<C> {
     /// sent once more, whatever its method, as the server has not carried it out, if its body can be;
     /// else 401 is its answer, and the next request has new ones. Default: none.
     ///
-    /// One request asks while the others wait, and all of them share what comes of it. A holder keeps its
-    /// credentials from one session to the next. They stand in place of an `Authorization` in the default
+    /// The provider is asked once at a time, and all requests that need its answer share it. None waits while
+    /// there are credentials that are good; after a failure these are used for another second before the
+    /// provider is asked again. A holder keeps its credentials from one session to the next. They stand in place of an `Authorization` in the default
     /// headers. Where there is a [`base_url`](Self::base_url) they go to its origin alone, else to every URL
     /// that the caller names; with a redirect to no other origin; and in any case to
     /// [`trusted_origins`](Self::trusted_origins).
     ///
     /// A request fails with [`ErrorKind::Credentials`](crate::ErrorKind::Credentials) where there are none;
-    /// its source says what the provider's error says, and is shared by all who waited.
+    /// its source is the provider's error, shared by all who waited.
     ///
     /// # Examples
     ///
@@ -92,5 +96,43 @@ impl<C: Connector> SessionBuilder<C> {
         });
         self.hooks.credentials = Some(Arc::new(provider));
         self
+    }
+
+    /// Sends a `Bearer` token (RFC 6750) with each request that has no `Authorization` of its own, and to
+    /// the URLs that those of a [provider](Self::credentials) go to: an API's token is not for a URL of
+    /// somebody else. In place of any provider and other credentials. A token that ends is for
+    /// [`credentials`](Self::credentials). Refused if it has characters that no header can have. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hyper_session::SessionHolder;
+    ///
+    /// let holder: SessionHolder = SessionHolder::builder()
+    ///     .base_url("http://localhost:8080/v1")
+    ///     .bearer_auth("opaque")
+    ///     .build()?;
+    /// # drop(holder);
+    /// # Ok::<(), hyper_session::Error>(())
+    /// ```
+    pub fn bearer_auth(mut self, token: impl fmt::Display) -> Self {
+        self.set_credentials(Credentials::bearer(token));
+        self
+    }
+
+    /// Sends `Basic` credentials (RFC 7617) with each request that has no `Authorization` of its own, as
+    /// [`bearer_auth`](Self::bearer_auth) does a token. A user name with a colon is refused. Default: none.
+    pub fn basic_auth(mut self, username: &str, password: Option<&str>) -> Self {
+        self.set_credentials(Credentials::basic(username, password));
+        self
+    }
+
+    fn set_credentials(&mut self, credentials: Result<Credentials>) {
+        match credentials {
+            Ok(credentials) => {
+                self.hooks.credentials = Some(Arc::new(Provider::fixed(credentials)));
+            }
+            Err(error) => self.refuse(error),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -11,6 +12,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any error, boxed: what connectors and body streams of the user may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// An error that several errors have come from.
+pub(crate) type SharedError = Arc<dyn StdError + Send + Sync>;
 
 /// Everything that can go wrong with a session, a request or its response.
 ///
@@ -29,7 +33,7 @@ struct Inner {
     message: Option<Box<str>>,
     url: Option<Box<str>>,
     answer: Option<Box<Answer>>,
-    source: Option<BoxError>,
+    source: Option<SharedError>,
     sent: bool,
 }
 
@@ -179,7 +183,12 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
+        self
+    }
+
+    pub(crate) fn with_shared_source(mut self, source: SharedError) -> Self {
+        self.0.source = Some(source);
         self
     }
 

@@ -13,10 +13,9 @@ use crate::body::Body;
 #[cfg(feature = "multipart")]
 use crate::body::multipart::Form;
 use crate::config::{OwnTimeouts, RaiseForStatus};
-use crate::credentials::bearer_credentials;
+use crate::credentials::Credentials;
 use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
-use crate::pipeline::check::basic_credentials;
 use crate::pipeline::client::Client;
 use crate::pipeline::cookies::add_own;
 use crate::pipeline::headers::replace;
@@ -199,15 +198,11 @@ impl RequestBuilder {
     )]
     pub fn basic_auth(self, username: impl AsRef<str>, password: Option<impl AsRef<str>>) -> Self {
         self.change(|call| {
-            let username = username.as_ref();
-            if username.contains(':') {
-                return Err(Error::builder(
-                    "basic_auth: a user name cannot have a colon (RFC 7617 §2)",
-                ));
-            }
             let password = password.as_ref().map(AsRef::as_ref);
-            let value = basic_credentials(username, password);
-            call.outgoing.headers.insert(AUTHORIZATION, value);
+            let credentials = Credentials::basic(username.as_ref(), password)?;
+            call.outgoing
+                .headers
+                .insert(AUTHORIZATION, credentials.value);
             Ok(())
         })
     }
@@ -215,10 +210,10 @@ impl RequestBuilder {
     /// Sets a `Bearer` token (RFC 6750), in place of any other credentials.
     pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
         self.change(|call| {
-            let value = bearer_credentials(token).ok_or_else(|| {
-                Error::builder("bearer_auth: the token has characters that no header can have")
-            })?;
-            call.outgoing.headers.insert(AUTHORIZATION, value);
+            let credentials = Credentials::bearer(token)?;
+            call.outgoing
+                .headers
+                .insert(AUTHORIZATION, credentials.value);
             Ok(())
         })
     }

@@ -172,12 +172,12 @@ async fn a_header_with_a_control_character_is_refused() -> Result<()> {
         "\x1b[2Js3cret",
     ] {
         cases.push((case(move |r| r.header("X-A", value)), of_x));
-        cases.push((case(move |r| r.bearer_auth(value)), "bearer_auth"));
+        cases.push((case(move |r| r.bearer_auth(value)), "Bearer credentials"));
     }
     cases.push((case(|r| r.header("x-a", &b"s3cret\x01"[..])), of_x));
     cases.push((
         case(|r| r.basic_auth("us:er", Some("s3cret"))),
-        "basic_auth: a user name",
+        "a user name with a colon",
     ));
     assert_each_is_refused(ErrorKind::Builder, cases).await
 }

@@ -19,12 +19,14 @@ use hyper_session::{
     Body, BoxError, Credentials, CredentialsProvider, Error, ErrorKind, Response, Result, Session,
     SessionBuilder, SessionHolder, TimeoutPhase, WhenClosed,
 };
+use tokio::runtime;
 use tokio::time::{Instant, sleep, timeout};
 
 use support::accounts::{Accounts, assert_accounts};
+use support::books::reach;
 use support::connectors::Memory;
 use support::gate::Gate;
-use support::outcome::{drive_until, expect_kind};
+use support::outcome::{assert_waits, chain, drive_until, expect_kind};
 use support::server::{full, respond};
 
 /// A service that knows one token at a time, and gives out a new one at `/token`. It answers what has no
@@ -261,6 +263,38 @@ async fn they_go_to_the_base_and_to_trusted_origins() -> Result<()> {
 }
 
 #[tokio::test]
+async fn those_that_are_the_same_for_ever_are_not_sent_again_when_they_are_refused() -> Result<()> {
+    let service = Service::start();
+    service.revoke();
+    let session = service.builder().bearer_auth("t1").open().await?;
+    assert_status(session.get("/").send().await, 200);
+    assert_status(session.get("/").bearer_auth("t0").send().await, 401);
+    assert_status(session.get("http://other.test/").send().await, 401);
+    service.revoke();
+    assert_status(session.get("/").send().await, 401);
+    let basic = service.builder().basic_auth("me", Some("pass"));
+    assert_status(basic.open().await?.get("/").send().await, 401);
+    let seen: Vec<_> = service.seen().into_iter().map(|seen| seen.2).collect();
+    let sent = |credentials: &str| Some(credentials.to_owned());
+    let basic = sent("Basic bWU6cGFzcw==");
+    let (good, own) = (sent("Bearer t1"), sent("Bearer t0"));
+    assert_eq!(seen, [good.clone(), own, None, good, basic]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn credentials_that_no_header_can_have_are_refused() {
+    let builders = [
+        Session::builder().bearer_auth("s3cret\r\nx-evil: 1"),
+        Session::builder().basic_auth("s3cret:", None),
+    ];
+    for builder in builders {
+        let refused = expect_kind(builder.open().await, ErrorKind::Builder);
+        assert!(!format!("{refused} {refused:?}").contains("s3cret"));
+    }
+}
+
+#[tokio::test]
 async fn a_failure_is_shared_and_the_next_request_asks_anew() -> Result<()> {
     let asked = Arc::new(AtomicUsize::new(0));
     let gate = Gate::new();
@@ -286,6 +320,7 @@ async fn a_failure_is_shared_and_the_next_request_asks_anew() -> Result<()> {
         assert!(!error.was_sent());
         assert_eq!(error.url(), Some("http://service.test/"));
         let source = std::error::Error::source(&error).unwrap();
+        let source = source.downcast_ref::<io::Error>().unwrap();
         assert_eq!(source.to_string(), "out of tokens");
     }
     assert_eq!(asked.load(SeqCst), 1);
@@ -298,19 +333,132 @@ async fn a_failure_is_shared_and_the_next_request_asks_anew() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dropped_request_leaves_the_asking_to_the_next() -> Result<()> {
+async fn a_dropped_request_does_not_end_the_asking() -> Result<()> {
     let gate = Gate::new();
     let service = Service::behind(&gate);
     let session = service.builder().open().await?;
-    let mut second = pin!(session.get("/").send());
     {
         let mut first = pin!(session.get("/").send());
         drive_until(first.as_mut(), gate.wait_reached(1)).await;
-        support::outcome::assert_waits(second.as_mut()).await;
+        let mut second = pin!(session.get("/").send());
+        assert_waits(second.as_mut()).await;
     }
-    drive_until(second.as_mut(), gate.wait_reached(2)).await;
-    gate.open_for_good();
-    assert_status(second.await, 200);
+    gate.open();
+    reach(&session, Accounts::idle(1)).await;
+    assert_status(session.get("/").send().await, 200);
+    assert_eq!((service.issued(), gate.reached()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_cannot_wait_so_long_profit_from_it_later() -> Result<()> {
+    let service = Service::start();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let provider = move |session: Session| {
+        count.fetch_add(1, SeqCst);
+        async move {
+            sleep(Duration::from_secs(10)).await;
+            fetch(session).await
+        }
+    };
+    let session = service.builder().credentials(provider).open().await?;
+    for late in 0..12 {
+        let request = session.get("/").timeout(Duration::from_secs(1));
+        let sent = request.send().await;
+        if late < 10 {
+            expect_kind(sent, ErrorKind::Timeout(TimeoutPhase::Total));
+        } else {
+            assert_status(sent, 200);
+        }
+    }
+    assert_eq!(asked.load(SeqCst), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_close_waits_for_what_is_asked_and_a_hurried_one_ends_it() -> Result<()> {
+    let gate = Gate::new();
+    let service = Service::behind(&gate);
+    for is_hurried in [false, true] {
+        let session = service.builder().open().await?;
+        let asked = gate.reached() + 1;
+        {
+            let mut first = pin!(session.get("/").send());
+            drive_until(first.as_mut(), gate.wait_reached(asked)).await;
+        }
+        assert_accounts(&session.stats(), Accounts::busy(1));
+        let issued = service.issued();
+        let report = if is_hurried {
+            session.close_within(Duration::ZERO).await
+        } else {
+            let mut close = pin!(session.close());
+            assert_waits(close.as_mut()).await;
+            gate.open();
+            close.await
+        };
+        assert_eq!(service.issued(), issued + usize::from(!is_hurried));
+        assert_eq!(report.severed, usize::from(is_hurried));
+        assert_accounts(&session.stats(), Accounts::NONE);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_runtime_that_rests_or_ends_meanwhile_keeps_nobody_waiting() {
+    let runtime = || {
+        let builder = runtime::Builder::new_current_thread();
+        { builder }.enable_all().build().unwrap()
+    };
+    for ends in [false, true] {
+        let gate = Gate::new();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (count, turn) = (Arc::clone(&asked), gate.clone());
+        let provider = move |session: Session| {
+            count.fetch_add(1, SeqCst);
+            let turn = turn.clone();
+            async move {
+                turn.pass().await;
+                fetch(session).await
+            }
+        };
+        let service = Service::start();
+        let builder = service.builder().credentials(provider);
+        let mut first = Some(runtime());
+        let session = first.as_ref().unwrap().block_on(async {
+            let session = builder.open().await.unwrap();
+            {
+                let mut request = pin!(session.get("/").send());
+                drive_until(request.as_mut(), gate.wait_reached(1)).await;
+            }
+            session
+        });
+        runtime().block_on(async {
+            let mut request = pin!(session.get("/").send());
+            assert_waits(request.as_mut()).await;
+            if let Some(ending) = first.take_if(|_| ends) {
+                ending.shutdown_background();
+            }
+            gate.open();
+            assert_status(request.await, 200);
+            assert_eq!(asked.load(SeqCst), 1);
+        });
+        drop(first);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_provider_is_its_failure() -> Result<()> {
+    let service = Service::start();
+    let is_first = AtomicBool::new(true);
+    let provider = move |session: Session| {
+        assert!(!is_first.swap(false, SeqCst), "planned");
+        fetch(session)
+    };
+    let session = service.builder().credentials(provider).open().await?;
+    let error = expect_kind(session.get("/").send().await, ErrorKind::Credentials);
+    assert!(chain(&error).contains("panicked"), "{error:?}");
+    assert_status(session.get("/").send().await, 200);
     Ok(())
 }
 
@@ -367,13 +515,14 @@ async fn they_are_renewed_before_their_end() -> Result<()> {
     assert_eq!(service.issued(), 1);
     sleep(Duration::from_secs(2)).await;
 
-    // One asks, others go on with those that are good.
-    let mut first = pin!(session.get("/").send());
-    drive_until(first.as_mut(), gate.wait_reached(2)).await;
+    // Nobody waits for the new ones.
+    assert_status(session.get("/").send().await, 200);
+    gate.wait_reached(2).await;
     assert_status(session.get("/").send().await, 200);
     gate.open();
-    assert_status(first.await, 200);
-    assert_eq!(service.issued(), 2);
+    reach(&session, Accounts::idle(2)).await;
+    assert_status(session.get("/").send().await, 200);
+    assert_eq!((service.issued(), gate.reached()), (2, 2));
 
     // Past their end all wait.
     sleep(hour).await;
@@ -414,10 +563,16 @@ async fn what_is_good_is_used_though_its_renewal_fails() -> Result<()> {
     let session = service.builder().credentials(provider).open().await?;
     assert_status(session.get("/").send().await, 200);
     sleep(Duration::from_secs(95)).await;
-    assert_status(session.get("/").send().await, 200);
-    assert_eq!(asked.load(SeqCst), 2);
-    sleep(Duration::from_secs(5)).await;
+    for attempts in [2, 2, 3] {
+        for _ in 0..5 {
+            assert_status(session.get("/").send().await, 200);
+        }
+        assert_eq!(asked.load(SeqCst), attempts, "not at once again");
+        sleep(Duration::from_millis(500)).await;
+    }
+    sleep(Duration::from_secs(4)).await;
     expect_kind(session.get("/").send().await, ErrorKind::Credentials);
+    assert_eq!(asked.load(SeqCst), 4);
     Ok(())
 }
 

@@ -1,12 +1,11 @@
 //! What is refused before it goes out, and what is filled in so that it arrives.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use super::headers::mark_sensitive;
-use crate::error::{Error, Result};
+use crate::credentials::Credentials;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pool::Outgoing;
 use crate::url::UserInfo;
 
@@ -42,14 +41,10 @@ impl Outgoing {
         if let Some(user_info) = user_info
             && !self.headers.contains_key(AUTHORIZATION)
         {
-            if user_info.username.contains(':') {
-                return Err(Error::url_invalid(
-                    "the URL's user name has a colon, which no credentials can have (RFC 7617 §2)",
-                ));
-            }
             let password = user_info.password.as_deref();
-            let value = basic_credentials(&user_info.username, password);
-            self.headers.insert(AUTHORIZATION, value);
+            let credentials = Credentials::basic(&user_info.username, password)
+                .map_err(|error| error.with_kind(ErrorKind::Url))?;
+            self.headers.insert(AUTHORIZATION, credentials.value);
         }
         Ok(())
     }
@@ -115,13 +110,4 @@ impl Outgoing {
             }
         }
     }
-}
-
-/// `Basic` credentials (RFC 7617 §2), marked as sensitive.
-pub(crate) fn basic_credentials(username: &str, password: Option<&str>) -> HeaderValue {
-    let pair = format!("{username}:{}", password.unwrap_or_default());
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-        .expect("base64 is made of visible ASCII");
-    value.set_sensitive(true);
-    value
 }

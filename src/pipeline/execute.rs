@@ -154,13 +154,14 @@ enum Step {
 impl Pending<'_> {
     /// Gives the request credentials, if it has none.
     async fn authorize(&mut self) -> Result<()> {
-        if let Some(provider) = self.client.hooks.credentials.as_deref()
+        if let Some(provider) = &self.client.hooks.credentials
             && self.may_have_credentials()
             && !self.outgoing.headers.contains_key(AUTHORIZATION)
             && !self.skips(&AUTHORIZATION)
         {
             let headers = &mut self.outgoing.headers;
-            let put_on = Authorization::put_on(headers, provider, self.client, self.deadline);
+            let asker = (self.client, self.client.owner());
+            let put_on = Authorization::put_on(headers, provider, asker, self.deadline);
             let put_on = put_on
                 .await
                 .map_err(|error| error.with_uri(&self.target.uri))?;

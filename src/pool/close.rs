@@ -248,6 +248,11 @@ impl Pool {
         }
     }
 
+    /// Waits until no exchange can begin any more.
+    pub(super) async fn wait_until_shut(&self) {
+        self.wait_until(|state| state.gate == Gate::Shut).await;
+    }
+
     /// Waits for something that whoever brings it about rings `changed` for, as there is a closer.
     async fn wait_until(&self, is_so: impl Fn(&State) -> bool) {
         loop {

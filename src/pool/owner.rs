@@ -1,6 +1,12 @@
 //! Who keeps a pool open: handles by existing, leases by count.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::future::select;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use super::shared::Pool;
 
@@ -28,6 +34,24 @@ impl Owner {
     #[inline]
     pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
         self.pool.lend().then(|| Lease(Arc::clone(self)))
+    }
+
+    /// Runs what no request waits for. A close waits for it, as it does for leases; what began after that
+    /// ends when the session takes no more requests.
+    pub(crate) fn tend(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        work: impl Future<Output: Send> + Send + 'static,
+    ) -> AbortHandle {
+        let lease = self.lease();
+        let pool = Arc::clone(&self.pool);
+        let tended = async move {
+            let shut = pin!(pool.wait_until_shut());
+            select(shut, pin!(work)).await;
+            drop(lease);
+        };
+        let task = runtime.spawn(self.pool.tasks.track_future(tended));
+        task.abort_handle()
     }
 }
 
