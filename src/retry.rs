@@ -32,7 +32,8 @@ type Decide = dyn Fn(&RetryAttempt<'_>) -> bool + Send + Sync;
 /// ([`backoff`](Self::backoff)); of each between half and all is waited, drawn anew, so that those who
 /// failed together do not come back together. A `Retry-After` of the answer (RFC 9110 §10.2.3), in seconds
 /// or as a date, makes it longer. A request whose `timeout` would pass meanwhile is not tried again. A
-/// dropped future is not either.
+/// dropped future is not either, nor is a request that waits when its session is closed: it ends with the error of
+/// its last try, or with [`ErrorKind::Closed`] after an answer.
 ///
 /// # Examples
 ///
@@ -268,7 +269,7 @@ impl fmt::Debug for RetryAttempt<'_> {
 /// it.
 ///
 /// It holds up to its reserve of tries. Each request adds a part of one, and so does time. Where less than
-/// one is left, requests are tried once. Clones share what it holds.
+/// one is left, requests are tried once. Clones share what it holds; what is added by a clone is its own.
 #[derive(Clone)]
 pub struct RetryBudget {
     reserve: f64,

@@ -12,7 +12,7 @@ use hyper_session::{
     Body, Error, ErrorKind, Method, Response, Result, RetryBudget, RetryPolicy, Session,
     SessionBuilder, StatusCode, TimeoutPhase,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use support::accounts::{Accounts, assert_accounts};
 use support::connectors::{Counting, Fate, Fated, Memory, read_head, write};
@@ -82,8 +82,14 @@ impl Script {
         Self { network, heads }
     }
 
+    fn builder(&self, policy: RetryPolicy) -> SessionBuilder<Counting<Fated<Memory>>> {
+        let builder = Session::builder().retry(policy);
+        let builder = builder.base_url("http://service.test");
+        builder.connector(self.network.clone())
+    }
+
     async fn open(&self, policy: RetryPolicy) -> Result<Session> {
-        self.open_with(Session::builder().retry(policy)).await
+        self.builder(policy).open().await
     }
 
     async fn open_with(&self, builder: SessionBuilder) -> Result<Session> {
@@ -408,7 +414,7 @@ async fn the_limit_of_a_try_is_not_one_of_the_body() -> Result<()> {
     let network = Memory::scripted(|mut end, _| async move {
         read_head(&mut end).await;
         write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nla").await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_secs(60)).await;
         write(&mut end, "te").await;
     });
     let policy = RetryPolicy::limited(1).try_timeout(Duration::from_secs(5));
@@ -510,19 +516,61 @@ async fn a_hop_is_tried_again_and_the_post_before_it_is_not() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_ends_what_would_be_tried_again() -> Result<()> {
+async fn a_close_does_not_wait_for_another_try() -> Result<()> {
+    const AFTER: Duration = Duration::from_secs(1);
+    let policy = || RetryPolicy::limited(1).backoff(Duration::from_secs(50), Duration::MAX);
+    for first in [Status(503, "retry-after: 50\r\n"), Close] {
+        let script = Script::new([first, FINE]);
+        let session = script.open(policy()).await?;
+        let closing = async {
+            sleep(AFTER).await;
+            session.close().await
+        };
+        let (of_session, report) = tokio::join!(session.get("/").send(), closing);
+        assert_eq!(report.stats.open, 0);
+
+        let hidden = Script::new([first, FINE]);
+        let holder = hidden.builder(policy()).build()?;
+        holder.start_session().await?;
+        let begin = Instant::now();
+        let closing = async {
+            sleep(AFTER).await;
+            holder.close_session().await
+        };
+        let (of_holder, report) = tokio::join!(holder.get("/").send(), closing);
+        assert_eq!((report.severed, report.leases_left), (0, 0));
+        assert_eq!(begin.elapsed(), AFTER);
+
+        for sent in [of_session, of_holder] {
+            let error = match first {
+                Close => expect_kind(sent, ErrorKind::Protocol),
+                _ => expect_kind(sent, ErrorKind::Closed),
+            };
+            assert!(error.was_sent(), "the first try was");
+            assert_eq!(error.url(), Some("http://service.test/"));
+            assert!(error.to_string().contains("503") || matches!(first, Close));
+        }
+        assert_eq!((script.tries(), hidden.tries()), (1, 1));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_try_has_it_though_the_session_is_replaced() -> Result<()> {
     let script = Script::new([Status(503, "retry-after: 50\r\n"), FINE]);
-    let session = script.open(RetryPolicy::limited(1)).await?;
-    let request = session.get("/").send();
-    let close = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        session.close().await
+    let holder = script.builder(RetryPolicy::limited(1)).build()?;
+    holder.start_session().await?;
+    let replacing = async {
+        sleep(Duration::from_secs(1)).await;
+        let next = Script::new([BUSY]).builder(RetryPolicy::none());
+        holder.start_session_with(next).await
     };
-    let (sent, report) = tokio::join!(request, close);
-    let error = expect_kind(sent, ErrorKind::Closed);
-    assert!(error.was_sent(), "the first try was");
-    assert_eq!(report.stats.open, 0);
-    assert_eq!(script.tries(), 1);
+    let (sent, replaced) = tokio::join!(holder.get("/").send(), replacing);
+    replaced?;
+    assert_status(sent, 200);
+    assert_eq!(script.tries(), 2);
+    assert_status(holder.get("/").send().await, 503);
+    holder.close_session().await;
     Ok(())
 }
 

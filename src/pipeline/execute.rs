@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE};
 use http::uri::Scheme;
-use http::{HeaderName, Request};
-use tokio::time::{Instant, sleep};
+use http::{HeaderName, Request, StatusCode};
+use tokio::time::Instant;
 
 use super::call::{Call, CallOptions};
 use super::client::Client;
@@ -104,7 +104,7 @@ impl Client {
             match pending.judge(sent, again)? {
                 Step::Answered(response) => return Ok(response),
                 Step::Follow => {}
-                Step::TryAgain(delay) => sleep(delay).await,
+                Step::TryAgain(delay, last) => Box::pin(pending.pause(delay, last)).await?,
                 Step::Renew => Box::pin(pending.renew()).await?,
             }
         }
@@ -147,7 +147,8 @@ struct Pending<'a> {
 enum Step {
     Answered(Response),
     Follow,
-    TryAgain(Duration),
+    /// After so long; meanwhile, this is the outcome.
+    TryAgain(Duration, Result<StatusCode>),
     Renew,
 }
 
@@ -193,6 +194,22 @@ impl Pending<'_> {
             renewed.map_err(|error| error.after_sending().with_uri(&self.target.uri))?;
         }
         Ok(())
+    }
+
+    /// Waits for the next try, unless there shall be none as the session is being closed.
+    async fn pause(&self, delay: Duration, last: Result<StatusCode>) -> Result<()> {
+        let client = self.client;
+        if client.owner().pool().pause(delay, client.as_hook).await {
+            return Ok(());
+        }
+        let error = match last {
+            Ok(status) => Error::closed(format!(
+                "the session is being closed, and there is no other try; the last one was answered with {status}"
+            )),
+            Err(error) => error,
+        };
+        let error = error.or_sent(self.sent);
+        Err(error.with_uri(&self.target.uri))
     }
 
     /// Makes the request ready for its hop. Gives its body once more, if it may be needed and can be sent
@@ -250,7 +267,8 @@ impl Pending<'_> {
             && let Some(delay) = retries.next(&sent, self.outgoing, self.target, self.deadline)
         {
             self.outgoing.body = again.unwrap_or_default();
-            return Ok(Step::TryAgain(delay));
+            let last = sent.map(|answer| answer.status());
+            return Ok(Step::TryAgain(delay, last));
         }
         let mut answer = sent.map_err(|error| {
             let error = error.or_sent(self.sent);

@@ -248,6 +248,17 @@ impl Pool {
         }
     }
 
+    /// Waits for so long between two exchanges of a request. `false`: it shall not wait, as somebody waits
+    /// for the pool's end, or could not go on.
+    pub(crate) async fn pause(&self, time: Duration, as_hook: bool) -> bool {
+        let ending = self.wait_until(|state| match state.gate {
+            Gate::Open => state.closers > 0,
+            Gate::Hook => !as_hook,
+            Gate::Shut => true,
+        });
+        timeout(time, ending).await.is_err()
+    }
+
     /// Waits until no exchange can begin any more.
     pub(super) async fn wait_until_shut(&self) {
         self.wait_until(|state| state.gate == Gate::Shut).await;
@@ -305,6 +316,7 @@ struct Closer<'a>(&'a Pool);
 impl<'a> Closer<'a> {
     fn new(pool: &'a Pool) -> Self {
         pool.lock().closers += 1;
+        pool.changed.notify_waiters();
         Self(pool)
     }
 }
