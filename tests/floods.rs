@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use hyper_session::{ErrorKind, Result, Session, SessionBuilder, TimeoutPhase};
+use bytes::Bytes;
+use futures::stream;
+use hyper_session::{Body, ErrorKind, Result, Session, SessionBuilder, TimeoutPhase};
 use tokio::runtime;
 use tokio::time::{sleep, timeout};
 
@@ -146,6 +149,28 @@ async fn interim_answers_that_come_slowly_do_not_put_off_the_limit_of_the_head()
         .head_timeout(Duration::from_millis(50));
     let late = timeout(PATIENCE, request.send()).await.expect("no hang");
     expect_kind(late, ErrorKind::Timeout(TimeoutPhase::Head));
+    assert_books(&session, Accounts::NONE, 1, 0);
+    peer.wait_live(0).await;
+}
+
+#[tokio::test]
+async fn interim_answers_do_not_put_off_the_limit_of_an_upload_that_nobody_reads() {
+    let peer = RawPeer::start(async |conn, _| {
+        while conn.write("HTTP/1.1 103 Early Hints\r\n\r\n").await {
+            sleep(Duration::from_millis(1)).await;
+        }
+        conn.wait_eof().await;
+    });
+    let session = Session::builder().open().await.unwrap();
+    let part = Bytes::from(vec![0; 64 * 1024]);
+    let endless = Body::wrap_stream(stream::repeat_with(move || {
+        Ok::<_, Infallible>(part.clone())
+    }));
+    let request = session.post(peer.url("/")).body(endless);
+    let request = request.write_timeout(Duration::from_millis(50));
+    let late = timeout(PATIENCE, request.send()).await.expect("no hang");
+    let error = expect_kind(late, ErrorKind::Timeout(TimeoutPhase::Write));
+    assert!(error.was_sent());
     assert_books(&session, Accounts::NONE, 1, 0);
     peer.wait_live(0).await;
 }

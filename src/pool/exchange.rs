@@ -231,6 +231,16 @@ impl Waiting<'_> {
         }
     }
 
+    /// How far the request has come: what hyper has taken of it, and what the socket has.
+    fn how_far(&self) -> (usize, bool, Option<u64>) {
+        let sent = match self.lane {
+            Lane::Http1(connection) => connection.link.meter.bytes_sent(),
+            // Others send as well.
+            Lane::Http2(_) => None,
+        };
+        (self.upload.parts(), self.upload.is_writing(), sent)
+    }
+
     /// Sets the limit of the wait that begins at `now`: for the next part of the request, or for the
     /// answer to it. Returns what it will be the end of.
     fn arm(&self, is_writing: bool, now: u64) -> TimeoutPhase {
@@ -261,7 +271,7 @@ impl Waiting<'_> {
         let line = lane.line();
         let mut was_writing = upload.is_writing();
         let mut phase = self.arm(was_writing, now);
-        let mut parts = upload.parts();
+        let mut came = None;
         let mut flood = Flood::default();
         poll_fn(move |cx| {
             line.signal.begin(cx.waker());
@@ -277,9 +287,10 @@ impl Waiting<'_> {
                     // Others take its parts.
                     upload.watch(&line.waker);
                 }
-                let went_on = std::mem::replace(&mut parts, upload.parts()) != parts;
-                // A poll means progress: a part was taken or sent.
-                if !has_passed || (went_on && phase != TimeoutPhase::Total) {
+                let went_on = came.replace(self.how_far()) != came;
+                // Where no bytes are counted, a poll has to do.
+                let may_have = !has_passed && lane.meter().bytes_sent().is_none();
+                if may_have || (went_on && !(has_passed && phase == TimeoutPhase::Total)) {
                     was_writing = upload.is_writing();
                     phase = self.arm(was_writing, self.pool.clock.now());
                 }
