@@ -66,7 +66,7 @@
 //! | `proxy`, `proxy_auth`, `proxy_headers` | not here yet: proxies. Own connector |
 //! | `timeout` | each of the six limits on its own: [`RequestBuilder::timeout`] leaves the others as they are |
 //! | `ssl`, `verify_ssl`, `fingerprint`, `ssl_context`, `server_hostname` | none for a request: connections are shared. A session of its own with its own connector |
-//! | `trace_request_ctx` | extensions of the [`http::Request`] that [`RequestBuilder::build`] gives; a [`Middleware`] sees them |
+//! | `trace_request_ctx` | [`RequestBuilder::extension`]; a [`Middleware`] sees it |
 //! | `read_bufsize`, `max_line_size`, `max_field_size`, `max_headers` | settings of the session, as above: they belong to a connection |
 //! | `auto_decompress` | [`RequestBuilder::decompress`] |
 //! | `middlewares` | none for a request: a [`Middleware`] of the session can look at the request |

@@ -396,6 +396,15 @@ impl RequestBuilder {
         })
     }
 
+    /// Adds a value to the request's extensions, in place of an earlier one of its type: for middleware, and
+    /// for what reads the extensions of an `http::Request`. Nothing of it is sent.
+    pub fn extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
+        self.change(|call| {
+            call.outgoing.extensions.insert(value);
+            Ok(())
+        })
+    }
+
     /// Sets the HTTP version to speak over HTTP/1: 1.0 or 1.1. Default: 1.1.
     pub fn version(self, version: Version) -> Self {
         self.change(|call| {

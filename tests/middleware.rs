@@ -134,9 +134,8 @@ async fn it_sees_what_the_caller_set_and_changes_what_goes_out() -> Result<()> {
         .open()
         .await?;
     let request = session.post("path").query(&[("a", "b")]).body("text");
-    let mut request = request.header("x-mine", "old").build()?;
-    request.extensions_mut().insert(7u32);
-    let answer = session.execute(request).await?;
+    let request = request.header("x-mine", "old").extension(7u32);
+    let answer = request.send().await?;
     assert_eq!(answer.headers()["x-added"], "added");
     assert_eq!(answer.headers()["x-uri"], "/path?a=b&signed=yes");
     assert_eq!(answer.headers()["x-request-x-mine"], "new");

@@ -1015,7 +1015,11 @@ async fn a_response_of_the_http_crate_tells_of_the_way_in_its_extensions() -> Re
     let request = || Request::get(&url).body(Body::empty()).expect("a request");
     let response = session.execute(request()).await?;
     assert!(response.extensions().is_empty(), "it has methods for that");
+    let timings = response.timings();
+    assert!(response.remote_addr().is_some());
     let converted = response.into_http();
+    let kept = converted.extensions().get::<ResponseInfo>();
+    assert_eq!(kept.map(ResponseInfo::timings), Some(timings));
     for answer in [converted, session.clone().oneshot(request()).await?] {
         let info: &ResponseInfo = answer.extensions().get().expect("it is always there");
         assert_eq!(info.url().as_str(), end);
@@ -1024,7 +1028,10 @@ async fn a_response_of_the_http_crate_tells_of_the_way_in_its_extensions() -> Re
         assert_eq!(info.history()[0].url().as_str(), url);
         assert!(!format!("{info:?}").contains("secret"));
         assert_eq!(info.clone().url(), info.url());
+        let (timings, address) = (info.timings(), info.remote_addr());
+        assert!(timings.connection > 0 && address.is_some());
         let back = Response::from(answer);
+        assert_eq!((back.timings(), back.remote_addr()), (timings, address));
         assert_eq!((back.url().as_str(), back.history().len()), (&*end, 2));
         assert!(back.extensions().is_empty());
     }

@@ -9,7 +9,7 @@ use crate::connect::Phases;
 /// How long a request took until the head of its response was there.
 ///
 /// Of a request that was sent more than once, the last time. All zero of a response that was made of an
-/// `http::Response`.
+/// `http::Response` which no session gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Timings {

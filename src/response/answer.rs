@@ -116,7 +116,7 @@ impl Response {
     pub fn timings(&self) -> Timings {
         match &self.answer.body.source {
             Source::Exchange(incoming) => incoming.timings(),
-            Source::Made(_) => Timings::default(),
+            Source::Made(_) => self.answer.info.timings(),
         }
     }
 
@@ -124,7 +124,7 @@ impl Response {
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         match &self.answer.body.source {
             Source::Exchange(incoming) => incoming.remote_addr(),
-            Source::Made(_) => None,
+            Source::Made(_) => self.answer.info.remote_addr(),
         }
     }
 
@@ -181,14 +181,16 @@ impl Response {
     }
 
     /// Turns the response into one of the `http` crate, whose body is still to be read. Its extensions
-    /// have a [`ResponseInfo`]: the URL that answered, and the redirects.
+    /// have a [`ResponseInfo`]: the URL that answered, the redirects, the timings and the server's address.
     pub fn into_http(self) -> http::Response<Body> {
+        let (timings, remote_addr) = (self.timings(), self.remote_addr());
         let Answer {
             mut head,
             body,
-            info,
+            mut info,
             ..
         } = *self.answer;
+        info.keep(timings, remote_addr);
         let body = body_from(body, info.uri.clone());
         head.extensions.insert(info);
         http::Response::from_parts(head, body)

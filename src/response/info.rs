@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use http::Uri;
 use url::Url;
 
+use crate::pool::Timings;
 use crate::redirect::Hop;
 use crate::url::Target;
 
-/// Where a response came from: among the extensions of one that
+/// Where a response came from, and how: among the extensions of one that
 /// [`into_http`](crate::Response::into_http) or the `tower` service gives.
 ///
 /// # Examples
@@ -34,6 +36,8 @@ pub struct ResponseInfo {
     fragment: Option<Box<str>>,
     url: OnceLock<Box<Url>>,
     history: Vec<Hop>,
+    /// What its exchange told, once that can no longer be asked.
+    exchange: Option<Box<(Timings, Option<SocketAddr>)>>,
 }
 
 impl ResponseInfo {
@@ -43,6 +47,7 @@ impl ResponseInfo {
             fragment: None,
             url: OnceLock::new(),
             history: Vec::new(),
+            exchange: None,
         }
     }
 
@@ -74,6 +79,22 @@ impl ResponseInfo {
     /// Returns the redirects that led here, in their order, each with its status, URL and headers.
     pub fn history(&self) -> &[Hop] {
         &self.history
+    }
+
+    /// Returns how long the request took, as [`Response::timings`](crate::Response::timings) does.
+    pub fn timings(&self) -> Timings {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or_else(Timings::default, |exchange| exchange.0)
+    }
+
+    /// Returns the server's address, where the connector tells it.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.exchange.as_ref()?.1
+    }
+
+    /// Keeps what the exchange has told.
+    pub(super) fn keep(&mut self, timings: Timings, remote_addr: Option<SocketAddr>) {
+        self.exchange = Some(Box::new((timings, remote_addr)));
     }
 }
 
