@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::error::Error as _;
+use std::str::{Utf8Error, from_utf8};
 
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use hyper_session::{ErrorKind, Response, Result, Session};
+use hyper_session::{Body, ErrorKind, Response, Result, Session};
 use support::accounts::{Accounts, assert_accounts};
 use support::server::{Server, text};
 
@@ -58,6 +60,85 @@ async fn what_is_malformed_is_an_error_or_replaced_as_asked() -> Result<()> {
         );
         let replaced = answer("text/plain", body).await?.text_lossy().await?;
         assert_eq!(replaced, expected);
+    }
+    Ok(())
+}
+
+/// An answer whose body comes in these parts.
+fn in_parts(parts: impl IntoIterator<Item = Vec<u8>>) -> Response {
+    let parts: Vec<_> = parts.into_iter().map(Ok::<_, Infallible>).collect();
+    let body = Body::wrap_stream(futures::stream::iter(parts));
+    Response::from(http::Response::new(body))
+}
+
+/// What `std` says of a text that begins with a mark or not.
+fn expected(body: &[u8]) -> (String, Option<Utf8Error>) {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let lossy = String::from_utf8_lossy(body).into_owned();
+    (lossy, from_utf8(body).err())
+}
+
+async fn assert_as_expected(body: &[u8], parts: impl Fn() -> Vec<Vec<u8>>) -> Result<()> {
+    let (lossy, error) = expected(body);
+    match (in_parts(parts()).text().await, &error) {
+        (Ok(text), None) => assert_eq!(text, lossy),
+        (Err(told), Some(error)) => {
+            assert_eq!(told.kind(), ErrorKind::Decode);
+            assert_eq!(told.source().unwrap().to_string(), error.to_string());
+        }
+        (told, error) => panic!("{told:?} instead of {error:?}"),
+    }
+    assert_eq!(in_parts(parts()).text_lossy().await?, lossy);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_text_may_come_in_parts_that_end_anywhere() -> Result<()> {
+    let texts: [&[u8]; 8] = [
+        "aß€😀".as_bytes(),
+        "\u{feff}😀€ßa".as_bytes(),
+        "\u{feff}\u{feff}".as_bytes(),
+        b"a\xe2\x82b",
+        b"\xf0\x9f\x98",
+        b"\x80\x80\x80\x80\x80",
+        b"\xff\xffab\xc3",
+        b"\xc3\xc3\xa9\xfe",
+    ];
+    for text in texts {
+        for first in 0..=text.len() {
+            for second in first..=text.len() {
+                let cuts = [&text[..first], &text[first..second], &text[second..]];
+                assert_as_expected(text, || cuts.map(<[u8]>::to_vec).into()).await?;
+            }
+        }
+        let single = || text.iter().map(|&byte| vec![byte]).collect();
+        assert_as_expected(text, single).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_long_text_is_read_whole_wherever_it_is_malformed() -> Result<()> {
+    fastrand::seed(4);
+    for kind in ["a", "aß", "€", "😀", "a😀ß€"] {
+        for _ in 0..40 {
+            let mut text = "b".repeat(fastrand::usize(..4)) + &kind.repeat(6_000);
+            let end = fastrand::usize(..20_000);
+            text.truncate(
+                (0..=end)
+                    .rev()
+                    .find(|&end| text.is_char_boundary(end))
+                    .unwrap(),
+            );
+            let mut text = text.into_bytes();
+            if fastrand::bool() && !text.is_empty() {
+                let at = fastrand::usize(..text.len());
+                text[at] = fastrand::u8(..);
+            }
+            let size = fastrand::usize(1..10_000);
+            let parts = || text.chunks(size).map(<[u8]>::to_vec).collect();
+            assert_as_expected(&text, parts).await?;
+        }
     }
     Ok(())
 }

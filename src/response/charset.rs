@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::str::{Utf8Error, from_utf8};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use encoding_rs::{Encoding, UTF_8};
 
 /// How a text is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Charset(&'static Encoding);
 
 impl Charset {
@@ -30,22 +30,16 @@ impl Charset {
     ) -> Result<String, (&'static str, Option<Utf8Error>)> {
         let marked = Encoding::for_bom(&body);
         let (encoding, mark) = marked.unwrap_or((self.0, 0));
-        let text = body.split_off(mark);
-        // Gone, it does not keep the text from being taken without a copy.
-        drop(body);
-        if encoding == UTF_8 && text.is_ascii() {
-            return String::from_utf8(text.into())
-                .map_err(|error| (UTF_8.name(), Some(error.utf8_error())));
-        }
+        body.advance(mark);
         if lossy {
-            return Ok(encoding.decode_without_bom_handling(&text).0.into_owned());
+            return Ok(encoding.decode_without_bom_handling(&body).0.into_owned());
         }
         encoding
-            .decode_without_bom_handling_and_without_replacement(&text)
+            .decode_without_bom_handling_and_without_replacement(&body)
             .map(Cow::into_owned)
             .ok_or_else(|| {
                 let source = (encoding == UTF_8)
-                    .then(|| from_utf8(&text).err())
+                    .then(|| from_utf8(&body).err())
                     .flatten();
                 (encoding.name(), source)
             })

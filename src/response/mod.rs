@@ -8,6 +8,8 @@ mod answer;
 
 mod collect;
 
+mod utf8;
+
 #[cfg(feature = "charset")]
 mod charset;
 #[cfg(not(feature = "charset"))]

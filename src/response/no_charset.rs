@@ -1,11 +1,11 @@
 //! UTF-8 alone.
 
-use std::str::Utf8Error;
+use std::str::{Utf8Error, from_utf8};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// How a text is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Charset;
 
 impl Charset {
@@ -29,19 +29,14 @@ impl Charset {
     ) -> Result<String, (&'static str, Option<Utf8Error>)> {
         /// The byte order mark.
         const MARK: &[u8] = "\u{feff}".as_bytes();
-        let mark = if body.starts_with(MARK) {
-            MARK.len()
-        } else {
-            0
-        };
-        let text = body.split_off(mark);
-        // Gone, it does not keep the text from being taken without a copy.
-        drop(body);
-        String::from_utf8(text.into()).or_else(|error| {
-            if lossy {
-                return Ok(String::from_utf8_lossy(error.as_bytes()).into_owned());
-            }
-            Err(("UTF-8", Some(error.utf8_error())))
-        })
+        if body.starts_with(MARK) {
+            body.advance(MARK.len());
+        }
+        if lossy {
+            return Ok(String::from_utf8_lossy(&body).into_owned());
+        }
+        from_utf8(&body)
+            .map(str::to_owned)
+            .map_err(|error| ("UTF-8", Some(error)))
     }
 }

@@ -5,6 +5,7 @@ use http::{HeaderMap, Uri};
 
 use super::answer::Response;
 use super::charset::Charset;
+use super::utf8::Utf8;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much of a charset's name is shown that is not known, in bytes.
@@ -46,7 +47,7 @@ impl Response {
         self.read_text(Some(charset), false).await
     }
 
-    async fn read_text(self, default: Option<&str>, lossy: bool) -> Result<String> {
+    async fn read_text(mut self, default: Option<&str>, lossy: bool) -> Result<String> {
         let label = charset_of(&self.answer.head.headers).or(default);
         let charset = match label.map(|label| (label, Charset::named(label))) {
             None => Charset::UTF_8,
@@ -57,16 +58,33 @@ impl Response {
                 return Err(undecoded(&self.answer.info.uri, message));
             }
         };
-        let uri = self.answer.info.uri.clone();
-        let body = self.bytes().await?;
+        let limit = self.begin_collecting()?;
+        let body = if charset == Charset::UTF_8 {
+            let mut text = Utf8::new();
+            self.gather(&mut text, limit).await?;
+            match text.finish() {
+                Ok(text) => return Ok(without_mark(text)),
+                Err(malformed) => malformed.into(),
+            }
+        } else {
+            self.read().await?
+        };
         charset.decode(body, lossy).map_err(|(charset, source)| {
-            let error = undecoded(&uri, format!("the body is not {charset}"));
+            let error = undecoded(&self.answer.info.uri, format!("the body is not {charset}"));
             match source {
                 Some(source) => error.with_source(source),
                 None => error,
             }
         })
     }
+}
+
+/// Leaves the byte order mark out.
+fn without_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    text
 }
 
 /// The charset that the `Content-Type` names, unless UTF-8 covers it.
