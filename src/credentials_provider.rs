@@ -22,11 +22,13 @@ use crate::session::Session;
 pub trait CredentialsProvider: Send + Sync + 'static {
     /// Gives credentials, at best new ones.
     ///
-    /// What it sends by `session` goes without them; by its own holder it must not send. It is never
-    /// called twice at a time for one holder. Give it time limits of its own: a request that it is asked
-    /// for may be dropped, or run into its own limit, and it goes on for the next ones, in a task. A close
-    /// waits for it; [`close_within`](Session::close_within) drops it when its limit passes. A panic of it
-    /// is its failure.
+    /// What it sends by `session`, which does not keep the session open, goes without them; by its own holder
+    /// it must not send. It is never asked twice at a time for one holder. A panic of it is its failure.
+    ///
+    /// A task asks it: the request that needs it may be dropped, or run into its own limit, and it goes on
+    /// for the next ones. So give it time limits of its own. A close waits for it. It is dropped when the
+    /// limit of [`close_within`](Session::close_within) passes, with the session's last handle, and where
+    /// its runtime does not run for a second while another one waits for it: that then asks anew.
     fn provide(&self, session: Session) -> BoxFuture<'_, Result<Credentials, BoxError>>;
 }
 
@@ -90,7 +92,7 @@ impl<C: Connector> SessionBuilder<C> {
     pub fn credentials(mut self, provider: impl CredentialsProvider) -> Self {
         let provider = Arc::new(provider);
         let provider = Provider::new(move |client: &Client| {
-            let session = Session::from_client(Arc::new(client.without_credentials()));
+            let session = Session::from_client(Arc::new(client.for_provider()));
             let provider = Arc::clone(&provider);
             async move { provider.provide(session).await }.boxed()
         });

@@ -73,7 +73,7 @@ impl Session {
 
     /// Whether both are handles of one session.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.client.owner(), other.client.owner())
+        Arc::ptr_eq(self.client.owner().pool(), other.client.owner().pool())
     }
 
     /// Starts a request.

@@ -19,7 +19,6 @@ use hyper_session::{
     Body, BoxError, Credentials, CredentialsProvider, Error, ErrorKind, Response, Result, Session,
     SessionBuilder, SessionHolder, TimeoutPhase, WhenClosed,
 };
-use tokio::runtime;
 use tokio::time::{Instant, sleep, timeout};
 
 use support::accounts::{Accounts, assert_accounts};
@@ -402,49 +401,6 @@ async fn a_close_waits_for_what_is_asked_and_a_hurried_one_ends_it() -> Result<(
         assert_accounts(&session.stats(), Accounts::NONE);
     }
     Ok(())
-}
-
-#[test]
-fn a_runtime_that_rests_or_ends_meanwhile_keeps_nobody_waiting() {
-    let runtime = || {
-        let builder = runtime::Builder::new_current_thread();
-        { builder }.enable_all().build().unwrap()
-    };
-    for ends in [false, true] {
-        let gate = Gate::new();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (count, turn) = (Arc::clone(&asked), gate.clone());
-        let provider = move |session: Session| {
-            count.fetch_add(1, SeqCst);
-            let turn = turn.clone();
-            async move {
-                turn.pass().await;
-                fetch(session).await
-            }
-        };
-        let service = Service::start();
-        let builder = service.builder().credentials(provider);
-        let mut first = Some(runtime());
-        let session = first.as_ref().unwrap().block_on(async {
-            let session = builder.open().await.unwrap();
-            {
-                let mut request = pin!(session.get("/").send());
-                drive_until(request.as_mut(), gate.wait_reached(1)).await;
-            }
-            session
-        });
-        runtime().block_on(async {
-            let mut request = pin!(session.get("/").send());
-            assert_waits(request.as_mut()).await;
-            if let Some(ending) = first.take_if(|_| ends) {
-                ending.shutdown_background();
-            }
-            gate.open();
-            assert_status(request.await, 200);
-            assert_eq!(asked.load(SeqCst), 1);
-        });
-        drop(first);
-    }
 }
 
 #[tokio::test]

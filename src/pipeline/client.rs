@@ -50,10 +50,11 @@ impl Client {
         }
     }
 
-    /// The same for requests that get no credentials.
-    pub(crate) fn without_credentials(&self) -> Self {
+    /// The same for who provides its credentials: requests get none, and it does not keep the session open.
+    pub(crate) fn for_provider(&self) -> Self {
         let mut client = self.clone();
         client.hooks.credentials = None;
+        client.owner = self.owner.guest();
         client
     }
 

@@ -2,21 +2,19 @@
 
 use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
-use std::ptr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
 use crate::error::{BoxError, Error, ErrorKind, Result, SharedError, TimeoutPhase};
-use crate::pool::Owner;
+use crate::pool::{Owner, Task};
 use crate::response::Response;
 
 tokio::task_local! {
@@ -26,6 +24,9 @@ tokio::task_local! {
 
 /// How long after a failure the provider is not asked again for credentials in place of good ones.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often one request has the provider asked, if each time the task is cut.
+const TRIES: usize = 2;
 
 type Provide<C> = dyn Fn(&C) -> BoxFuture<'static, Result<Credentials, BoxError>> + Send + Sync;
 
@@ -40,7 +41,6 @@ pub(crate) struct Provider<C> {
 #[derive(Default)]
 struct Known {
     issued: Option<Issued>,
-    /// There while the provider is being asked.
     renewal: Option<Renewal>,
     /// How often it has been asked.
     asked: u64,
@@ -54,14 +54,26 @@ struct Issued {
     number: u64,
 }
 
-/// What the provider is being asked. It is kept, and polled, by all who wait for the answer, and by a task
-/// that ends with its runtime or session.
+/// What the provider is being asked, by a task: it is for the next requests too.
+#[derive(Clone)]
 struct Renewal {
-    answer: WeakShared<Asking>,
-    task: Option<AbortHandle>,
+    /// Which answer it will be.
+    number: u64,
+    /// There at the end of the task, unless that was cut.
+    said: Arc<OnceLock<Said>>,
+    task: Arc<Task>,
 }
 
-type Asking = BoxFuture<'static, Result<Issued, SharedError>>;
+type Said = Result<Issued, SharedError>;
+
+/// Where a request asks.
+struct Asker {
+    runtime: Handle,
+    /// The providers that its task is in.
+    inside: Vec<usize>,
+    /// Whether this one is among them.
+    is_inside: bool,
+}
 
 impl<C> Provider<C> {
     pub(crate) fn new<P>(provide: P) -> Self
@@ -99,61 +111,79 @@ impl<C> Provider<C> {
 impl<C: Send + Sync + 'static> Provider<C> {
     /// Gives credentials that are good as far as is known: those that are here, or new ones. The provider
     /// is asked once at a time; all who wait for it share what it says.
-    async fn get(self: &Arc<Self>, client: &C, owner: &Arc<Owner>) -> Result<Issued> {
-        let address = ptr::from_ref(&**self).addr();
-        let inside = PROVIDING.try_with(Clone::clone).unwrap_or_default();
-        let is_inside = inside.contains(&address);
-        let answer = {
-            let mut known = self.known();
-            let good = known.good().cloned();
-            if let Some(good) = &good
-                && (!good.credentials.is_due() || is_inside || known.is_pausing())
-            {
-                return Ok(good.clone());
+    async fn get(self: &Arc<Self>, client: &C, owner: &Owner) -> Result<Issued> {
+        let asker = Asker::new(self)?;
+        let mut begun = 0;
+        loop {
+            let renewal = {
+                let mut known = self.known();
+                let good = known.good().cloned();
+                if let Some(good) = &good
+                    && (!good.credentials.is_due() || asker.is_inside || known.is_pausing())
+                {
+                    return Ok(good.clone());
+                }
+                if asker.is_inside {
+                    return Err(Error::new(ErrorKind::Credentials).with_message(
+                        "the provider of credentials needs its own: it is to use the session that it is given",
+                    ));
+                }
+                let renewal = known.under_way().unwrap_or_else(|| {
+                    begun += 1;
+                    self.ask(client, owner, &asker, &mut known)
+                });
+                match good {
+                    Some(good) => return Ok(good),
+                    None => renewal,
+                }
+            };
+            renewal.task.over().await;
+            if let Some(said) = renewal.said.get() {
+                return checked(said.clone());
             }
-            if is_inside {
-                return Err(Error::new(ErrorKind::Credentials).with_message(
-                    "the provider of credentials needs its own: it is to use the session that it is given",
+            self.known().give_up(&renewal);
+            if owner.pool().is_closing() {
+                return Err(Error::closed(
+                    "the session was closed before there were credentials",
                 ));
             }
-            let under_way = known.renewal.take().and_then(Renewal::under_way);
-            let (answer, task) = under_way.unwrap_or_else(|| {
-                known.asked += 1;
-                let inside = [inside, vec![address]].concat();
-                (self.ask(client, known.asked, inside), None)
-            });
-            known.renewal = Renewal::of(&answer, task, owner);
-            match good {
-                Some(good) => return Ok(good),
-                None => answer,
+            if begun == TRIES {
+                return Err(Error::new(ErrorKind::Credentials)
+                    .with_message("the runtime that asked the provider did not go on with it"));
             }
-        };
-        let issued = answer
-            .await
-            .map_err(|failure| Error::new(ErrorKind::Credentials).with_shared_source(failure))?;
-        if issued.credentials.has_ended() {
-            return Err(Error::new(ErrorKind::Credentials)
-                .with_message("the credentials that the provider gave are of the past already"));
         }
-        Ok(issued)
     }
 
-    /// Asks the provider, when polled. `inside`: which ones that then is in.
-    fn ask(self: &Arc<Self>, client: &C, number: u64, inside: Vec<usize>) -> Shared<Asking> {
+    fn ask(
+        self: &Arc<Self>,
+        client: &C,
+        owner: &Owner,
+        asker: &Asker,
+        known: &mut Known,
+    ) -> Renewal {
+        known.asked += 1;
+        let number = known.asked;
+        let inside = [&asker.inside[..], &[self.address()]].concat();
         let providing = PROVIDING.scope(inside, (self.provide)(client));
         let providing = AssertUnwindSafe(providing).catch_unwind();
-        let provider = Arc::clone(self);
-        let answer = async move {
+        let said = Arc::new(OnceLock::new());
+        let (provider, hear) = (Arc::clone(self), Arc::clone(&said));
+        let work = async move {
             let said = providing.await;
             let said = said.unwrap_or_else(|_| Err("the provider panicked".into()));
-            let answer = said.map_err(SharedError::from).map(|credentials| Issued {
+            let said = said.map_err(SharedError::from).map(|credentials| Issued {
                 credentials,
                 number,
             });
-            provider.known().take_in(&answer);
-            answer
+            provider.known().take_in(&said);
+            hear.get_or_init(|| said);
         };
-        answer.boxed().shared()
+        let task = owner.tend(&asker.runtime, work);
+        known.renewal.insert(Renewal { number, said, task }).clone()
+    }
+
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
     }
 
     /// Does not give these out again.
@@ -174,9 +204,18 @@ impl Known {
             .is_some_and(|failed_at| failed_at.elapsed() < PAUSE)
     }
 
-    fn take_in(&mut self, answer: &Result<Issued, SharedError>) {
+    fn under_way(&mut self) -> Option<Renewal> {
+        self.renewal.take_if(|renewal| renewal.task.has_ended());
+        self.renewal.clone()
+    }
+
+    fn give_up(&mut self, cut: &Renewal) {
+        self.renewal.take_if(|renewal| renewal.number == cut.number);
+    }
+
+    fn take_in(&mut self, said: &Said) {
         self.renewal = None;
-        match answer {
+        match said {
             Ok(issued) => {
                 self.issued = Some(issued.clone());
                 self.failed_at = None;
@@ -187,20 +226,27 @@ impl Known {
     }
 }
 
-impl Renewal {
-    fn under_way(self) -> Option<(Shared<Asking>, Option<AbortHandle>)> {
-        Some((self.answer.upgrade()?, self.task))
+impl Asker {
+    fn new<C: Send + Sync + 'static>(provider: &Arc<Provider<C>>) -> Result<Self> {
+        let runtime = Handle::try_current()
+            .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
+        let inside = PROVIDING.try_with(Clone::clone).unwrap_or_default();
+        Ok(Self {
+            runtime,
+            is_inside: inside.contains(&provider.address()),
+            inside,
+        })
     }
+}
 
-    /// Has a task see to it, as all who wait may leave.
-    fn of(answer: &Shared<Asking>, task: Option<AbortHandle>, owner: &Arc<Owner>) -> Option<Self> {
-        let task = task.filter(|task| !task.is_finished()).or_else(|| {
-            let runtime = Handle::try_current().ok()?;
-            Some(owner.tend(&runtime, answer.clone()))
-        });
-        let answer = answer.downgrade()?;
-        Some(Self { answer, task })
+fn checked(said: Said) -> Result<Issued> {
+    let issued =
+        said.map_err(|failure| Error::new(ErrorKind::Credentials).with_shared_source(failure))?;
+    if issued.credentials.has_ended() {
+        return Err(Error::new(ErrorKind::Credentials)
+            .with_message("the credentials that the provider gave are of the past already"));
     }
+    Ok(issued)
 }
 
 /// The credentials of one request.

@@ -17,6 +17,7 @@ use super::shared::Pool;
 use super::state::{Cut, Gate, State};
 use super::stats::CloseReport;
 use super::streams::GOODBYE;
+use super::task::Task;
 
 /// The bit of `Ending::leases` that says that the pool closes when the last lease is back.
 const CLOSING: usize = 1 << (usize::BITS - 1);
@@ -73,8 +74,7 @@ impl Pool {
         // Before the close begins: idle connections are kept for the hook, and for a full goodbye.
         let _closer = Closer::new(self);
         self.begin_close();
-        self.wait_until(|state| self.leases() == 0 || state.cut.is_some())
-            .await;
+        self.wait_for_leases().await;
         self.run(hook).await;
         self.shut();
         self.wait_until(|state| state.exchanges == 0 || state.cut.is_some())
@@ -100,6 +100,23 @@ impl Pool {
         self.sever_all();
         self.finish().await;
         self.report(began)
+    }
+
+    /// Waits for the last lease. A task cannot give its own back while its runtime rests.
+    async fn wait_for_leases(&self) {
+        let back = self.wait_until(|state| self.leases() == 0 || state.cut.is_some());
+        let tending = async {
+            loop {
+                self.wait_until(|state| !state.tended.is_empty()).await;
+                let Some(task) = self.lock().tended.first().cloned() else {
+                    continue;
+                };
+                task.over().await;
+                let over = self.lock().forget(&task);
+                drop(over);
+            }
+        };
+        select(pin!(back), pin!(tending)).await;
     }
 
     /// Runs the closing hook, unless it has had its run or everything has been cut.
@@ -226,6 +243,8 @@ impl Pool {
     fn sever(&self, which: impl Fn(&Entry) -> bool) -> usize {
         let mut links = Vec::new();
         let mut attempts = Vec::new();
+        // None is needed any more, whichever connections are to be cut.
+        let tended = std::mem::take(&mut self.lock().tended);
         for (_, entry) in self.lock().entries.iter().filter(|(_, entry)| which(entry)) {
             links.extend(entry.link());
             if let EntryKind::Connecting(attempt) = &entry.kind {
@@ -237,6 +256,9 @@ impl Pool {
         }
         for attempt in &attempts {
             attempt.sever();
+        }
+        for task in &tended {
+            task.sever();
         }
         links.len() + attempts.len()
     }
@@ -257,11 +279,6 @@ impl Pool {
             Gate::Shut => true,
         });
         timeout(time, ending).await.is_err()
-    }
-
-    /// Waits until no exchange can begin any more.
-    pub(super) async fn wait_until_shut(&self) {
-        self.wait_until(|state| state.gate == Gate::Shut).await;
     }
 
     /// Waits for something that whoever brings it about rings `changed` for, as there is a closer.
@@ -291,6 +308,12 @@ impl State {
             return Vec::new();
         }
         self.take_all_idle()
+    }
+
+    fn forget(&mut self, task: &Arc<Task>) -> Option<Arc<Task>> {
+        let mut tended = self.tended.iter();
+        let place = tended.position(|tended| Arc::ptr_eq(tended, task))?;
+        Some(self.tended.swap_remove(place))
     }
 
     fn take_all_idle(&mut self) -> Vec<Connection> {

@@ -31,6 +31,8 @@ mod line;
 
 mod severable;
 
+mod task;
+
 mod limit;
 
 mod age;
@@ -101,4 +103,5 @@ pub(crate) use message::{Outgoing, Terms};
 pub(crate) use owner::{Lease, Owner};
 pub(crate) use shared::Pool;
 pub use stats::{CloseReport, ClosedBy, OriginStats, Stats};
+pub(crate) use task::Task;
 pub use timings::Timings;

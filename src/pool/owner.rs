@@ -1,20 +1,19 @@
 //! Who keeps a pool open: handles by existing, leases by count.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::select;
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
 use super::shared::Pool;
+use super::task::Task;
 
 /// What all handles of one session share. Dropped with the last of them, it closes the pool without
 /// waiting.
 #[derive(Debug)]
 pub(crate) struct Owner {
     pool: Arc<Pool>,
+    is_guest: bool,
 }
 
 /// Holds a session open under a close that has begun. Given back by dropping it.
@@ -23,7 +22,18 @@ pub(crate) struct Lease(Arc<Owner>);
 
 impl Owner {
     pub(crate) fn new(pool: Arc<Pool>) -> Arc<Self> {
-        Arc::new(Self { pool })
+        Arc::new(Self {
+            pool,
+            is_guest: false,
+        })
+    }
+
+    /// For what uses a session while it is there, and does not keep it open.
+    pub(crate) fn guest(&self) -> Arc<Self> {
+        Arc::new(Self {
+            pool: Arc::clone(&self.pool),
+            is_guest: true,
+        })
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
@@ -36,22 +46,21 @@ impl Owner {
         self.pool.lend().then(|| Lease(Arc::clone(self)))
     }
 
-    /// Runs what no request waits for. A close waits for it, as it does for leases; what began after that
-    /// ends when the session takes no more requests.
+    /// Has a task do what no request may wait for. A close waits for it, as it does for leases; what began
+    /// after that is cut when the session takes no more requests.
     pub(crate) fn tend(
-        self: &Arc<Self>,
+        &self,
         runtime: &Handle,
-        work: impl Future<Output: Send> + Send + 'static,
-    ) -> AbortHandle {
-        let lease = self.lease();
-        let pool = Arc::clone(&self.pool);
-        let tended = async move {
-            let shut = pin!(pool.wait_until_shut());
-            select(shut, pin!(work)).await;
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Arc<Task> {
+        let lease = self.guest().lease();
+        let work = async move {
+            work.await;
             drop(lease);
         };
-        let task = runtime.spawn(self.pool.tasks.track_future(tended));
-        task.abort_handle()
+        let task = Task::spawn(work, runtime, &self.pool.tasks);
+        self.pool.tend(&task);
+        task
     }
 }
 
@@ -64,6 +73,8 @@ impl Drop for Lease {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.pool.abandon();
+        if !self.is_guest {
+            self.pool.abandon();
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! The pool itself: one lock, one clock, and who is told when the books change.
 
-use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::{fmt, mem};
 
 use tokio::sync::{self, Notify};
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,7 @@ use super::meter::End;
 use super::permit::{Books, Stamp};
 use super::state::{Gate, State};
 use super::stats::{CloseReport, OriginStats, Stats};
+use super::task::Task;
 use super::timer::{Clock, Timer};
 use crate::config::PoolConfig;
 use crate::connect::Dial;
@@ -103,6 +104,25 @@ impl Pool {
     pub(crate) fn origin_stats(&self) -> Vec<OriginStats> {
         let state = self.lock();
         state.origin_stats()
+    }
+
+    /// Enters a task in the books, or cuts it.
+    pub(super) fn tend(&self, task: &Arc<Task>) {
+        let (ended, shut) = {
+            let mut state = self.lock();
+            let shut = state.gate == Gate::Shut;
+            let (ended, mut tended): (Vec<_>, Vec<_>) = mem::take(&mut state.tended)
+                .into_iter()
+                .partition(|task| task.has_ended());
+            tended.extend((!shut).then(|| Arc::clone(task)));
+            state.tended = tended;
+            (ended, shut)
+        };
+        drop(ended);
+        if shut {
+            task.sever();
+        }
+        self.changed.notify_waiters();
     }
 
     /// Marks a connection as nobody's exchange: it is closed as soon as the session is.
@@ -201,7 +221,7 @@ impl Exchange {
 
     /// The same exchange in other hands: what is left is over.
     pub(super) fn hand_over(&mut self) -> Self {
-        let is_over = std::mem::replace(&mut self.counted.is_over, true);
+        let is_over = mem::replace(&mut self.counted.is_over, true);
         Self {
             lane: self.lane.take(),
             counted: Counted {
@@ -285,7 +305,7 @@ impl Books for Pool {
             let mut state = self.lock();
             (state.release(id, &books), state.closers)
         };
-        let wakers = std::mem::take(&mut released.wakers);
+        let wakers = mem::take(&mut released.wakers);
         wakers.into_iter().for_each(Waker::wake);
         drop(released);
         if closers > 0 {

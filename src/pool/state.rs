@@ -15,6 +15,7 @@ use super::entry::{Entry, EntryKind, Origin, Protocol, Waiter};
 use super::http1::Link;
 use super::key::{Key, OwnedKey};
 use super::meter::{Counts, Tally};
+use super::task::Task;
 use super::timer::Timer;
 use crate::config::{PoolConfig, Protocols};
 
@@ -63,6 +64,8 @@ pub(super) struct State {
     /// The number of the next permit.
     pub(super) next_number: u64,
     pub(super) timers: Vec<Arc<Timer>>,
+    /// What the session has tasks for.
+    pub(super) tended: Vec<Arc<Task>>,
     pub(super) closers: usize,
     pub(super) exchanges: usize,
     pub(super) idle: usize,
@@ -96,6 +99,7 @@ impl State {
             next_ticket: 0,
             next_number: 0,
             timers: Vec::new(),
+            tended: Vec::new(),
             closers: 0,
             exchanges: 0,
             idle: 0,
