@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What a crate pays to compile for its HTTP client: seconds from clean and the number of crates, of a
-# debug build, for hyper-session and for reqwest with the same features. All is downloaded before the
-# clock starts. One line each: features, client, seconds, crates.
+# debug build, for hyper-session and for reqwest with the same features: queries, forms, streams and files
+# are in every build of the one, and features of the other. All is downloaded before the clock starts. One
+# line each: features, client, seconds, crates.
 #
 #     benches/compile_cost.sh
 set -euo pipefail
@@ -55,9 +56,9 @@ measure() {
 session='hyper_session::Session::builder().open().await?'
 reqwest='reqwest::Client::new()'
 crate session-default "hyper-session = { path = \"$root\" }" "$session"
-crate reqwest-default 'reqwest = { version = "0.13", default-features = false, features = ["native-tls", "http2", "json"] }' "$reqwest"
+crate reqwest-default 'reqwest = { version = "0.13", default-features = false, features = ["native-tls", "http2", "json", "query", "form", "stream"] }' "$reqwest"
 crate session-no "hyper-session = { path = \"$root\", default-features = false }" "$session"
-crate reqwest-no 'reqwest = { version = "0.13", default-features = false }' "$reqwest"
+crate reqwest-no 'reqwest = { version = "0.13", default-features = false, features = ["query", "form", "stream"] }' "$reqwest"
 
 measure default hyper-session session-default
 measure default reqwest reqwest-default
