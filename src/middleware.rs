@@ -23,8 +23,9 @@ use crate::response::Response;
 ///
 /// Around the whole of a request, redirects and retries included: [`Next::run`] gives what comes of them.
 /// It sees the request as its caller made it, with its absolute URL, the default parameters and the headers
-/// of its body and of its URL's user info. What the session adds comes after it: default headers, cookies,
-/// credentials, `Accept-Encoding`. `raise_for_status` comes before it: to a
+/// of its body and of its URL's user info; one of these that it removes is not sent. A body that it puts in
+/// brings its own `Content-Type`, if it knows one and the request has none. What the session adds comes
+/// after it: default headers, cookies, credentials, `Accept-Encoding`. `raise_for_status` comes before it: to a
 /// middleware, every answer is a response. Several stand in the order in which they were
 /// [added](crate::SessionBuilder::middleware), the first one outermost.
 ///

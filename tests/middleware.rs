@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE, LOCATION, SET_COOKIE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_session::{
@@ -144,6 +144,70 @@ async fn it_sees_what_the_caller_set_and_changes_what_goes_out() -> Result<()> {
     let seen = seen.lock().unwrap();
     assert_eq!(seen["x-mine"], "old");
     assert!(!seen.contains_key(USER_AGENT));
+    Ok(())
+}
+
+/// Requests whose bodies say what they are, each in its way.
+async fn described(session: &Session) -> Result<Vec<hyper_session::RequestBuilder>> {
+    let body = Body::file(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).await?;
+    Ok(vec![
+        #[cfg(feature = "json")]
+        session.post("/x").json(&1),
+        session.post("/x").form(&[("a", "b")]),
+        #[cfg(feature = "multipart")]
+        session
+            .post("/x")
+            .multipart(hyper_session::multipart::Form::new()),
+        session.post("/x").body(body.on_progress(|_, _| {})),
+    ])
+}
+
+#[tokio::test]
+async fn what_it_sees_of_a_body_is_what_is_sent_and_what_it_removes_stays_away() -> Result<()> {
+    let server = Server::echo();
+    let removing = |mut request: Request<Body>, next: Next| {
+        let removed = request.headers_mut().remove(CONTENT_TYPE);
+        async move {
+            let mut answer = next.run(request).await?;
+            answer.headers_mut().insert("x-removed", removed.unwrap());
+            Ok(answer)
+        }
+    };
+    let builder = || Session::builder().base_url(server.url("/"));
+    let plain = builder().open().await?;
+    let session = builder().middleware(removing).open().await?;
+    for request in described(&session).await? {
+        let answer = request.send().await?;
+        let left = answer.headers().get("x-request-content-type");
+        assert_eq!(left, None, "{:?}", answer.headers()["x-removed"]);
+    }
+    // So it is with a request that is built first.
+    for request in described(&plain).await? {
+        let mut built = request.build()?;
+        let removed = built.headers_mut().remove(CONTENT_TYPE);
+        assert!(removed.is_some());
+        let answer = plain.execute(built).await?;
+        let left = answer.headers().get("x-request-content-type");
+        assert_eq!(left, None, "{removed:?}");
+    }
+    Ok(())
+}
+
+#[cfg(feature = "multipart")]
+#[tokio::test]
+async fn a_body_that_it_puts_in_says_what_it_is_unless_the_request_does() -> Result<()> {
+    let server = Server::echo();
+    let replacing = |mut request: Request<Body>, next: Next| async move {
+        *request.body_mut() = hyper_session::multipart::Form::new().into_body()?;
+        next.run(request).await
+    };
+    let builder = Session::builder().base_url(server.url("/"));
+    let session = builder.middleware(replacing).open().await?;
+    let answer = session.post("/").body("text").send().await?;
+    let kind = answer.headers()["x-request-content-type"].to_str().unwrap();
+    assert!(kind.starts_with("multipart/form-data; boundary="), "{kind}");
+    let own = session.post("/").header(CONTENT_TYPE, "own").send().await?;
+    assert_eq!(own.headers()["x-request-content-type"], "own");
     Ok(())
 }
 

@@ -122,11 +122,19 @@ impl Body {
         }
     }
 
-    /// What it is, where it knows that itself: the `Content-Type` of a request that has none.
-    pub(crate) fn content_type(&self) -> Option<&HeaderValue> {
+    /// What it is, where it knows that itself: the `Content-Type` of a request or part that has none.
+    pub(super) fn content_type(&self) -> Option<&HeaderValue> {
         match self.content.as_deref()? {
             Content::Full(_) => None,
             Content::Streaming(streaming) => streaming.content_type.as_ref(),
+        }
+    }
+
+    /// What it is, which it does not know from then on.
+    pub(crate) fn take_content_type(&mut self) -> Option<HeaderValue> {
+        match self.content.as_deref_mut()? {
+            Content::Full(_) => None,
+            Content::Streaming(streaming) => streaming.content_type.take(),
         }
     }
 

@@ -142,10 +142,9 @@ impl Call {
         base: Option<&BaseUrl>,
         skipped: &[HeaderName],
     ) -> Result<()> {
-        let content_type = match self.content_type {
-            Some(content_type) => Some(HeaderValue::from_static(content_type)),
-            None => self.outgoing.body.content_type().cloned(),
-        };
+        // Taken once: a request whose header was removed later does not get it again.
+        let own = self.outgoing.body.take_content_type();
+        let content_type = self.content_type.map(HeaderValue::from_static).or(own);
         if let Some(content_type) = content_type
             && !self.options.skips(&CONTENT_TYPE, skipped)
         {
