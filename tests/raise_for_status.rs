@@ -5,7 +5,7 @@ mod support;
 
 use http::header::{HeaderMap, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
-use hyper_session::{Error, ErrorKind, Result, Session};
+use hyper_session::{Body, Error, ErrorKind, Response, Result, Session};
 use support::accounts::{Accounts, assert_accounts};
 use support::server::{Server, full, respond};
 
@@ -120,4 +120,51 @@ async fn the_requests_own_condition_is_the_one_that_counts() -> Result<()> {
     assert!(session.execute(tolerant.build()?).await.is_ok());
     assert!(copy.send().await.is_ok());
     Ok(())
+}
+
+/// What `make` leaves behind for each of the errors that it gives, in bytes.
+fn kept_for_each(make: impl AsyncFn() -> Error) -> u64 {
+    const ERRORS: u64 = 20;
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    // What is made once is there before.
+    drop(runtime.block_on(make()));
+    let mut errors = Vec::with_capacity(20);
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            for _ in 0..ERRORS {
+                errors.push(make().await);
+            }
+        });
+    });
+    for error in &errors {
+        assert_eq!(error.body().unwrap(), "why ".repeat(2048).as_bytes());
+    }
+    u64::try_from(counted.bytes_current).unwrap() / ERRORS
+}
+
+#[test]
+fn an_error_keeps_no_more_than_it_shows() {
+    let long = || "why ".repeat(1 << 20);
+    let refused = async |body: Body| {
+        let answer = http::Response::builder().status(404).body(body).unwrap();
+        let answer = Response::from(answer);
+        answer.error_for_status().await.unwrap_err()
+    };
+    let whole = async || refused(long().into()).await;
+    let in_one_part = async || refused(Body::wrap(full(long()))).await;
+    // 8 KiB of the body, and the head.
+    for kept in [kept_for_each(whole), kept_for_each(in_one_part)] {
+        assert!((8192..10_000).contains(&kept), "{kept}");
+    }
+
+    let server = server();
+    let url = server.url("/404");
+    let sent = async || {
+        let session = Session::builder().raise_for_status(true).open().await;
+        let sent = session.unwrap().get(&url).send();
+        sent.await.unwrap_err()
+    };
+    let kept = kept_for_each(sent);
+    assert!((8192..10_000).contains(&kept), "{kept}");
 }

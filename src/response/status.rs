@@ -3,8 +3,8 @@
 use std::mem;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -63,13 +63,13 @@ impl Response {
 
     /// Turns the response into the error that its status is.
     pub(crate) async fn into_error(mut self) -> Error {
-        let mut body = BytesMut::new();
+        let mut body = Vec::new();
         let head_of_body = async {
-            while body.len() < ERROR_BODY {
-                match self.chunk().await {
-                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                    Ok(None) | Err(_) => break,
-                }
+            while body.len() < ERROR_BODY
+                && let Ok(Some(chunk)) = self.chunk().await
+            {
+                let kept = chunk.len().min(ERROR_BODY - body.len());
+                body.extend_from_slice(&chunk[..kept]);
             }
         };
         // What has come until then is what there is: the status matters more.
@@ -78,15 +78,25 @@ impl Response {
         } else {
             head_of_body.await;
         }
-        body.truncate(ERROR_BODY);
         let headers = mem::take(self.headers_mut());
-        self.refused(headers, Some(body.freeze()))
+        // Without spare room: errors may be kept for long.
+        let body = Bytes::from(body.into_boxed_slice());
+        self.refused(headers, Some(body))
     }
 
-    fn refused(&self, headers: HeaderMap, body: Option<Bytes>) -> Error {
+    fn refused(&self, mut headers: HeaderMap, body: Option<Bytes>) -> Error {
+        headers.values_mut().for_each(copy);
         Error::new(ErrorKind::Status)
             .with_answer(self.status(), Some(headers), body)
             .with_uri(&self.answer.info.uri)
             .after_sending()
     }
+}
+
+/// Makes it one of its own: as it came, it is a part of all that was read with it.
+fn copy(value: &mut HeaderValue) {
+    let copied = HeaderValue::from_bytes(value.as_bytes());
+    let mut copied = copied.expect("it is a header's value");
+    copied.set_sensitive(value.is_sensitive());
+    *value = copied;
 }
