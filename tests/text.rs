@@ -180,7 +180,7 @@ mod foreign {
 
     #[tokio::test]
     async fn a_text_is_read_in_the_charset_that_its_type_names() -> Result<()> {
-        let cases: [(_, &[u8], _); 9] = [
+        let cases: [(_, &[u8], _); 19] = [
             ("text/plain; charset=ISO-8859-1", b"gr\xfc\xdfe", "grüße"),
             ("text/plain; charset=\"windows-1252\"", b"\x80 5", "€ 5"),
             (
@@ -192,6 +192,29 @@ mod foreign {
             ("text/html; charset=gb2312", b"\xc4\xe3\xba\xc3", "你好"),
             ("text/plain; charset=utf-16le", b"h\0i\0", "hi"),
             ("text/plain; charset=latin1", b"plain", "plain"),
+            // What is quoted is one value, whatever is in it (RFC 9110 §5.6.6).
+            (
+                r#"text/html; title="a;charset=utf-8"; charset=latin1"#,
+                b"\xfc",
+                "ü",
+            ),
+            (
+                r#"text/html; title="\";charset=utf-8;"; charset=latin1"#,
+                b"\xfc",
+                "ü",
+            ),
+            (
+                r#"text/html; title="\\"; charset=latin1; x="a;b""#,
+                b"\xfc",
+                "ü",
+            ),
+            (r#"text/html; charset="lat\in1""#, b"\xfc", "ü"),
+            (r#"text/html; charset=" latin1 ";"#, b"\xfc", "ü"),
+            (r"text/html; title=\; charset=latin1", b"\xfc", "ü"),
+            ("text/html;; ;charset=latin1; charset=utf-8", b"\xfc", "ü"),
+            (r#"text/html; charset="latin1"#, b"\xfc", "ü"),
+            (r#"text/html; title="a; charset=latin1"#, b"\xc3\xbc", "ü"),
+            (r#"text/html; charset="""#, b"\xc3\xbc", "ü"),
             // The mark is believed more than the type.
             ("text/plain; charset=utf-8", b"\xff\xfeh\0i\0", "hi"),
             ("text/plain; charset=latin1", b"\xfe\xff\0h\0i", "hi"),

@@ -1,5 +1,8 @@
 //! The whole body as text.
 
+use std::borrow::Cow;
+use std::mem;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Uri};
 
@@ -48,16 +51,7 @@ impl Response {
     }
 
     async fn read_text(mut self, default: Option<&str>, lossy: bool) -> Result<String> {
-        let label = charset_of(&self.answer.head.headers).or(default);
-        let charset = match label.map(|label| (label, Charset::named(label))) {
-            None => Charset::UTF_8,
-            Some((_, Some(charset))) => charset,
-            Some((label, None)) => {
-                let shown: String = label.chars().take(SHOWN).collect();
-                let message = format!("the body is in {shown}, {}", Charset::UNKNOWN);
-                return Err(undecoded(&self.answer.info.uri, message));
-            }
-        };
+        let charset = self.charset(default)?;
         let limit = self.begin_collecting()?;
         let body = if charset == Charset::UTF_8 {
             let mut text = Utf8::new();
@@ -77,6 +71,19 @@ impl Response {
             }
         })
     }
+
+    /// The charset that the server names, or else `default`.
+    fn charset(&self, default: Option<&str>) -> Result<Charset> {
+        let named = charset_of(&self.answer.head.headers);
+        let Some(label) = named.as_deref().or(default) else {
+            return Ok(Charset::UTF_8);
+        };
+        Charset::named(label).ok_or_else(|| {
+            let shown: String = label.chars().take(SHOWN).collect();
+            let message = format!("the body is in {shown}, {}", Charset::UNKNOWN);
+            undecoded(&self.answer.info.uri, message)
+        })
+    }
 }
 
 /// Leaves the byte order mark out.
@@ -88,19 +95,42 @@ fn without_mark(mut text: String) -> String {
 }
 
 /// The charset that the `Content-Type` names, unless UTF-8 covers it.
-fn charset_of(headers: &HeaderMap) -> Option<&str> {
+fn charset_of(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let charset = content_type.split(';').skip(1).find_map(|parameter| {
+    let charset = split_unquoted(content_type).skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("charset")
-            .then(|| value.trim().trim_matches('"'))
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| unquote(value.trim()))
     })?;
     let covered = ["us-ascii", "ascii"];
     let is_covered = covered
         .iter()
         .any(|name| charset.eq_ignore_ascii_case(name));
     (!is_covered && !charset.is_empty()).then_some(charset)
+}
+
+/// A value and its parameters, which may have semicolons between quotes (RFC 9110 §5.6.6).
+fn split_unquoted(text: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |char| {
+        let was_escaped = mem::take(&mut is_escaped);
+        match char {
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            '\\' => is_escaped = is_quoted && !was_escaped,
+            _ => {}
+        }
+        char == ';' && !is_quoted
+    })
+}
+
+/// What a quoted string stands for (RFC 9110 §5.6.4), or the value itself.
+fn unquote(value: &str) -> Cow<'_, str> {
+    let value = value.trim_matches('"');
+    if value.contains('\\') {
+        // No charset's name has a backslash of its own.
+        return value.replace('\\', "").into();
+    }
+    value.into()
 }
 
 /// The error for a body that is not what it was asked to be read as.
