@@ -133,6 +133,63 @@ const RULES: &str = r#"
     a=1 + b=2 + a=; Max-Age=0       | http://x.com/  | http://x.com/ | b=2
     a=1; Path=/d + a=; Path=/; Max-Age=0 | http://x.com/ | http://x.com/d | a=1
     a=1; Domain=x.com + a=; Max-Age=0 | http://x.com/ | http://x.com/ | a=1
+    # Dates are read leniently (RFC 6265 §5.1.1).
+    a=1; Expires=Thu, 01 Jan 1970 00:00:00 UTC | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 1 Jan 1970 00:00:00 GMT | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 01-Jan-1970 00:00:01 UTC | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 01 Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 01 Jan 1970 00:00:00 +0000 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 01 Jan 1970 0:00:00 GMT | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 01 Jan 1970 0:0:0 GMT | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu Jan 01 1970 00:00:00 GMT+0000 (UTC) | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Thu, 01 jan 1970 00:00:00 gmt | http://x.com/ | http://x.com/ | -
+    a=1; Expires=1 Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=Mon, 01 January 1990 00:00:00 GMT | http://x.com/ | http://x.com/ | -
+    a=1; Expires=00:00:00 1970 Jan 1 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=jan 1970 1 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=1/Jan/1970/00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires="Thu, 01 Jan 1970 00:00:00 GMT" | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 70 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 99 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 00 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 0 1970 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 69 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=31 Dec 1969 23:59:59 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 1601 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=1st Jan 1970ad 00:00:00z | http://x.com/ | http://x.com/ | -
+    a=1; Expires=29 Feb 2000 00:00:00 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=01 Jan 1970 00:00:00 31 Dec 9999 23:59:59 | http://x.com/ | http://x.com/ | -
+    a=1 + a=; Expires=Thu, 1 Jan 1970 00:00:00 UTC | http://x.com/ | http://x.com/ | -
+    a=1; Max-Age=1000; Expires=1 Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Max-Age=0; Expires=31 Dec 2999 23:59:59 | http://x.com/ | http://x.com/ | -
+    a=1; Expires=1 Jan 1970 00:00:00; Expires=soon | http://x.com/ | http://x.com/ | -
+    a=1; Expires=1 Jan 1970 00:00:00; eXPIRES = 31 Dec 2999 23:59:59 | http://x.com/ | http://x.com/ | a=1
+    # What is no date is not heeded.
+    a=1; Expires= | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=0 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=-1 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=1970 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=Thu, 01 Jan 1970 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Ja 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1600 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 101 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 19700 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=00 Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=32 Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=001 Jan 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=31 Feb 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=29 Feb 1900 00:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1970 24:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1970 00:60:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1970 00:00:60 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1970 00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1970 000:00:00 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 Jan 1970 00:00:000 | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=1970-01-01T00:00:00Z | http://x.com/ | http://x.com/ | a=1
+    a=1; Expires=01 é 1970 00:00:00 | http://x.com/ | http://x.com/ | a=1
     # Prefixes.
     __Host-a=1; Secure; Path=/      | https://x.com/ | https://x.com/ | __Host-a=1
     __Host-a=1; Secure; Path=/      | http://x.com/  | https://x.com/ | -
@@ -336,6 +393,27 @@ fn a_storm_of_cookies_ends_at_the_limits_and_takes_the_unused_first() {
     set(&jar, &[&format!("b={}", "x".repeat(4095))], "http://x.com/");
     set(&jar, &[&format!("c={}", "x".repeat(4096))], "http://x.com/");
     assert_eq!(jar.cookies().len(), 2, "b fits, c does not");
+}
+
+#[test]
+fn a_date_is_the_one_that_it_says() {
+    for (date, seconds) in [
+        ("Thu, 1 Jan 2099 00:00:00 GMT", 4_070_908_800),
+        ("Wed, 31-December-2098 23:59:59 UTC", 4_070_908_799),
+        ("feb 29 7:08:09 2096 +0200", 3_981_337_689),
+        ("01 Jan 69 00:00:00", 3_124_224_000),
+    ] {
+        let jar = CookieJar::new();
+        let text = format!("a=1; Path=/; Expires={date}; Secure");
+        set(&jar, &[&text], "https://x.com/");
+        let at = jar.cookies()[0].expires().expect(date);
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        assert_eq!(since.expect("later").as_secs(), seconds, "{date}");
+    }
+    let jar = CookieJar::new();
+    let long = format!("a=1; Expires=1 Jan 2099 {}00:00:00", "x ".repeat(600));
+    set(&jar, &[&long], "http://x.com/");
+    assert_eq!(jar.cookies()[0].expires(), None, "it is too long");
 }
 
 fn saved(jar: &CookieJar) -> String {
@@ -553,7 +631,7 @@ async fn a_session_sends_what_it_was_told_to_keep() -> Result<()> {
     let session = Session::builder().cookie_store(jar.clone()).open().await?;
     let wishes = [
         ("set", "a=1; Path=/"),
-        ("set", "b=2; Path=/d"),
+        ("set", "b=2; Path=/d; Expires=1 Jan 2099 00:00:00 +0000"),
         ("set", "no; Path=/"),
     ];
     let response = session.get(asking(&server, "/", &wishes)).send().await?;
@@ -567,6 +645,8 @@ async fn a_session_sends_what_it_was_told_to_keep() -> Result<()> {
         ("a", "1", Some("/"), None)
     );
     assert_eq!((b.name(), b.value(), b.max_age()), ("b", "2", None));
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(4_070_908_800);
+    assert_eq!((a.expires(), b.expires()), (None, Some(end)));
     let response = session.get(server.url("/d/e")).send().await?;
     assert_eq!(seen(&response), "b=2; a=1");
     assert_eq!(response.cookies().count(), 0);

@@ -4,11 +4,10 @@ use cookie::Cookie as RawCookie;
 use cookie_store::{Cookie, CookieDomain};
 use url::{Host, Url};
 
+use super::set_cookie::{MAX_ATTRIBUTE, parse};
+
 /// The longest name and value together, in bytes (RFC 6265 §6.1).
 const MAX_PAIR: usize = 4096;
-
-/// The longest attribute that is heeded, in bytes (RFC 6265bis §5.6).
-const MAX_ATTRIBUTE: usize = 1024;
 
 /// Reads a `Set-Cookie` that came from `url`, or says why it is refused.
 pub(super) fn admit(set_cookie: &str, url: &Url) -> Result<Cookie<'static>, &'static str> {
@@ -18,7 +17,7 @@ pub(super) fn admit(set_cookie: &str, url: &Url) -> Result<Cookie<'static>, &'st
     {
         return Err("it has control characters");
     }
-    let raw = RawCookie::parse(set_cookie).map_err(|_| "it has no name, or no value")?;
+    let raw = parse(set_cookie).ok_or("it has no name, or no value")?;
     check_pair(&raw)?;
     let domain = raw.domain().filter(|domain| domain.len() <= MAX_ATTRIBUTE);
     let path = raw.path().filter(|path| path.len() <= MAX_ATTRIBUTE);

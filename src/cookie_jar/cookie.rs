@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use cookie::Cookie as RawCookie;
 
+use super::set_cookie;
+
 /// A cookie, as an answer sets it or a jar keeps it.
 #[derive(Clone, PartialEq)]
 pub struct Cookie<'a> {
@@ -15,7 +17,7 @@ pub struct Cookie<'a> {
 impl<'a> Cookie<'a> {
     /// Reads a `Set-Cookie` header. `None`: it has no name, or no value.
     pub(crate) fn parse(set_cookie: &'a str) -> Option<Self> {
-        let raw = RawCookie::parse(set_cookie).ok()?;
+        let raw = set_cookie::parse(set_cookie)?;
         let host_only = raw.domain().is_none();
         Some(Self { raw, host_only })
     }

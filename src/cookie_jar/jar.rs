@@ -25,7 +25,8 @@ use crate::error::{Error, Result};
 /// suffix (`com`, `co.uk`; the list is that of publicsuffix.org as the crate `psl` has it). `Secure`
 /// ones come and go over https alone, as do those whose names begin with `__Secure-` or `__Host-`; the
 /// machine itself (`localhost`, 127.0.0.0/8, `::1`) is trusted as well. Over http no cookie takes the
-/// place of a `Secure` one. `SameSite` and `Partitioned` mean nothing here, where there are no pages.
+/// place of a `Secure` one. `Expires` is read however the date is written (RFC 6265 §5.1.1); what is no date
+/// is not heeded. `SameSite` and `Partitioned` mean nothing here, where there are no pages.
 ///
 /// Refused: more than 4096 bytes of name and value, control characters, and what is not UTF-8. An
 /// attribute of more than 1024 bytes is not heeded. Beyond 50 cookies for a domain, or 3000 in all, those go

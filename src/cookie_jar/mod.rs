@@ -1,5 +1,9 @@
 //! A cookie jar: what is kept, for whom and for how long.
 
+mod date;
+
+mod set_cookie;
+
 mod cookie;
 
 mod admission;
