@@ -5,6 +5,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -366,16 +367,27 @@ fn a_storm_of_cookies_ends_at_the_limits_and_takes_the_unused_first() {
 
     let jar = CookieJar::new();
     set(&jar, &["keep=1"], "http://x.com/");
-    for number in 0..3100 {
-        if number % 100 == 0 {
-            assert_eq!(sent(&jar, "http://x.com/"), "keep=1");
+    let fill = |numbers: Range<u32>| {
+        for number in numbers {
+            if number % 100 == 0 {
+                assert_eq!(sent(&jar, "http://x.com/"), "keep=1");
+            }
+            set(&jar, &["a=1"], &format!("http://h{number}.test/"));
         }
-        set(&jar, &["a=1"], &format!("http://h{number}.test/"));
-    }
-    assert_eq!(jar.cookies().len(), 3000, "in all");
+    };
+    fill(0..3299);
+    assert_eq!(jar.cookies().len(), 3300, "in all");
+    assert_eq!(sent(&jar, "http://h7.test/"), "a=1");
+    fill(3299..3300);
+    assert_eq!(jar.cookies().len(), 3000, "are left");
+    fill(3300..3400);
+    assert_eq!(jar.cookies().len(), 3100);
     assert_eq!(sent(&jar, "http://x.com/"), "keep=1");
-    assert_eq!(sent(&jar, "http://h0.test/"), "-");
-    assert_eq!(sent(&jar, "http://h3099.test/"), "a=1");
+    assert_eq!(sent(&jar, "http://h7.test/"), "a=1");
+    for (number, expected) in [(0, "-"), (301, "-"), (302, "a=1"), (3399, "a=1")] {
+        let host = format!("http://h{number}.test/");
+        assert_eq!(sent(&jar, &host), expected, "{host}");
+    }
 
     // Attributes are bounded as well, and what is unknown is not kept.
     let jar = CookieJar::new();
@@ -393,6 +405,45 @@ fn a_storm_of_cookies_ends_at_the_limits_and_takes_the_unused_first() {
     set(&jar, &[&format!("b={}", "x".repeat(4095))], "http://x.com/");
     set(&jar, &[&format!("c={}", "x".repeat(4096))], "http://x.com/");
     assert_eq!(jar.cookies().len(), 2, "b fits, c does not");
+}
+
+/// How much memory a jar has that is filled so, in bytes.
+fn memory_of(fill: impl Fn(&CookieJar)) -> i64 {
+    let jar = CookieJar::new();
+    allocation_counter::measure(|| fill(&jar)).bytes_current
+}
+
+#[test]
+fn nothing_is_kept_of_what_is_gone() {
+    let hosts = |count| (0..count).map(|number| format!("http://h{number}.test/"));
+    for gone in ["a=; Max-Age=0", "a=1; Domain=y.test", "a"] {
+        let memory = memory_of(|jar| hosts(20_000).for_each(|host| set(jar, &[gone], &host)));
+        assert_eq!(memory, 0, "of {gone}");
+    }
+    let both = ["a=1", "b=2", "a=; Max-Age=0", "b=; Max-Age=0"];
+    let one_by_one = memory_of(|jar| hosts(20_000).for_each(|host| set(jar, &both, &host)));
+    let in_turn = memory_of(|jar| {
+        hosts(3000).for_each(|host| set(jar, &["a=1"], &host));
+        hosts(3000).for_each(|host| set(jar, &["a=; Max-Age=0"], &host));
+    });
+    for memory in [one_by_one, in_turn] {
+        assert!(memory < 1024, "{memory}");
+    }
+    // Nor is the room of many kept for one.
+    let set_all = |jar: &CookieJar, end: &str, host: &str| {
+        for number in 1..50 {
+            set(jar, &[&format!("c{number}=1; {end}")], host);
+        }
+    };
+    let one_each = memory_of(|jar| hosts(100).for_each(|host| set(jar, &["a=1"], &host)));
+    let left_each = memory_of(|jar| {
+        for host in hosts(100) {
+            set(jar, &["a=1"], &host);
+            set_all(jar, "", &host);
+            set_all(jar, "Max-Age=0", &host);
+        }
+    });
+    assert!(left_each <= one_each, "{left_each}, not {one_each}");
 }
 
 #[test]

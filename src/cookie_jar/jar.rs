@@ -29,8 +29,8 @@ use crate::error::{Error, Result};
 /// is not heeded. `SameSite` and `Partitioned` mean nothing here, where there are no pages.
 ///
 /// Refused: more than 4096 bytes of name and value, control characters, and what is not UTF-8. An
-/// attribute of more than 1024 bytes is not heeded. Beyond 50 cookies for a domain, or 3000 in all, those go
-/// that have not been asked for the longest (RFC 6265 §6.1).
+/// attribute of more than 1024 bytes is not heeded. Beyond 50 cookies for a domain those go that have not
+/// been asked for the longest; so they do beyond 3300 in all, until 3000 are left (RFC 6265 §6.1).
 ///
 /// # Examples
 ///
