@@ -55,9 +55,7 @@ impl Reader {
             armed: None,
             flood: Flood::default(),
         };
-        if reader.is_end_stream() {
-            reader.finish();
-        }
+        reader.finish_if_over();
         reader
     }
 
@@ -65,8 +63,9 @@ impl Reader {
         &self.source
     }
 
+    /// As of the last look: over HTTP/2, each look takes the lock of all streams.
     pub(super) fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.body.is_none()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -92,10 +91,10 @@ impl Reader {
             self.disarm();
         }
         Poll::Ready(match frame {
-            Some(Ok(_)) if self.is_overdue() => Some(Err(self.give_up(TimeoutPhase::Total))),
             Some(Ok(frame)) => {
-                if self.is_end_stream() {
-                    self.finish();
+                self.finish_if_over();
+                if self.is_overdue() {
+                    return Poll::Ready(Some(Err(self.give_up(TimeoutPhase::Total))));
                 }
                 Some(Ok(frame))
             }
@@ -167,7 +166,7 @@ impl Reader {
     fn is_overdue(&self) -> bool {
         let pool = self.source.parts().map(|(pool, _)| pool);
         let total = pool.zip(self.limit.total());
-        total.is_some_and(|(pool, at)| !self.is_end_stream() && pool.clock.now() > at)
+        total.is_some_and(|(pool, at)| pool.clock.now() > at)
     }
 
     fn give_up(&mut self, phase: TimeoutPhase) -> Error {
@@ -191,6 +190,12 @@ impl Reader {
     fn disarm(&mut self) {
         self.armed = None;
         self.source.with_line(|_, line| line.signal.disarm());
+    }
+
+    fn finish_if_over(&mut self) {
+        if self.body.as_ref().is_some_and(HttpBody::is_end_stream) {
+            self.finish();
+        }
     }
 
     fn finish(&mut self) {
