@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use hyper_session::{Body, RequestBuilder, Session};
+use hyper_session::{Body, ErrorKind, RequestBuilder, Session, TimeoutPhase};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::connectors::{Memory, read_head, write};
+use support::outcome::expect_kind;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::time::{Instant, timeout};
 
@@ -96,6 +97,33 @@ async fn of_a_server_that_says_nothing_it_is_not_withheld_for_more_than_a_second
     assert_eq!(answer(request).await, "ok");
     assert_eq!(began.elapsed().as_secs(), 1);
     assert_accounts(&session.stats(), Accounts::idle(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_the_head_begins_when_the_body_has_gone_out() {
+    let limited = |session: &Session| {
+        let request = session.post("http://a/").expect_continue().body("body");
+        request.head_timeout(Duration::from_millis(100))
+    };
+    let session = open(asking("")).await;
+    assert_eq!(answer(limited(&session)).await, "ok");
+    assert_accounts(&session.stats(), Accounts::idle(1));
+
+    for word in ["", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let session = open(Memory::scripted(move |mut end, _| async move {
+            read_head(&mut end).await;
+            write(&mut end, word).await;
+            assert_eq!(read(&mut end, 5).await, b"body");
+        }))
+        .await;
+        let began = Instant::now();
+        let late = limited(&session).send().await;
+        expect_kind(late, ErrorKind::Timeout(TimeoutPhase::Head));
+        let asked_for = if word.is_empty() { 1000 } else { 0 };
+        let waited = began.elapsed().as_millis() - asked_for;
+        assert!((100..200).contains(&waited), "{waited} ms of paused time");
+        assert_accounts(&session.stats(), Accounts::NONE);
+    }
 }
 
 #[tokio::test(start_paused = true)]

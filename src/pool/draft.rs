@@ -1,7 +1,5 @@
 //! The messages that are made of one request: the first, and others where that came to nothing.
 
-use std::time::Duration;
-
 use http::header::EXPECT;
 use http::{HeaderValue, Request, StatusCode};
 use http_body::Body as _;
@@ -9,12 +7,8 @@ use hyper::ext::on_informational;
 
 use super::connection::Lane;
 use super::message::{Outgoing, Terms, suit};
-use super::sending::Sending;
+use super::sending::{PATIENCE, Sending};
 use crate::body::Body;
-
-/// How long a body waits for the `100 (Continue)` that its request expects: some servers never say it
-/// (RFC 9110 §10.1.1).
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request from which messages are made.
 pub(super) struct Draft<'a> {

@@ -24,8 +24,9 @@ use super::flood::Flood;
 use super::incoming::Incoming;
 use super::limit::Limit;
 use super::message::{Outgoing, Terms};
-use super::sending::Sending;
+use super::sending::{PATIENCE, Sending, Stage};
 use super::shared::{Exchange, Pool};
+use super::timer::millis;
 use super::timings::{Course, nanos};
 use super::wants::Wants;
 use crate::body::Body;
@@ -232,22 +233,22 @@ impl Waiting<'_> {
     }
 
     /// How far the request has come: what hyper has taken of it, and what the socket has.
-    fn how_far(&self) -> (usize, bool, Option<u64>) {
+    fn how_far(&self) -> (usize, Stage, Option<u64>) {
         let sent = match self.lane {
             Lane::Http1(connection) => connection.link.meter.bytes_sent(),
             // Others send as well.
             Lane::Http2(_) => None,
         };
-        (self.upload.parts(), self.upload.is_writing(), sent)
+        (self.upload.parts(), self.upload.stage(), sent)
     }
 
     /// Sets the limit of the wait that begins at `now`: for the next part of the request, or for the
     /// answer to it. Returns what it will be the end of.
-    fn arm(&self, is_writing: bool, now: u64) -> TimeoutPhase {
-        let phase = if is_writing {
-            TimeoutPhase::Write
-        } else {
-            TimeoutPhase::Head
+    fn arm(&self, stage: Stage, now: u64) -> TimeoutPhase {
+        let (phase, now) = match stage {
+            Stage::HeldBack => (TimeoutPhase::Head, now.saturating_add(millis(PATIENCE))),
+            Stage::Writing => (TimeoutPhase::Write, now),
+            Stage::Given => (TimeoutPhase::Head, now),
         };
         match self.wants.limit(phase).from(now) {
             Some((at, phase)) => {
@@ -269,8 +270,8 @@ impl Waiting<'_> {
     ) -> impl Future<Output = Option<Answer<Failure>>> {
         let Self { lane, upload, .. } = self;
         let line = lane.line();
-        let mut was_writing = upload.is_writing();
-        let mut phase = self.arm(was_writing, now);
+        let mut stage = upload.stage();
+        let mut phase = self.arm(stage, now);
         let mut came = None;
         let mut flood = Flood::default();
         poll_fn(move |cx| {
@@ -282,17 +283,18 @@ impl Waiting<'_> {
                 Lane::Http2(_) => true,
             };
             let polled = answer.as_mut().poll(&mut own);
-            if polled.is_pending() && (was_writing || upload.is_running()) {
+            if polled.is_pending() && (stage != Stage::Given || upload.is_running()) {
                 if let Lane::Http2(_) = lane {
                     // Others take its parts.
                     upload.watch(&line.waker);
                 }
-                let went_on = came.replace(self.how_far()) != came;
+                let before = came.replace(self.how_far());
+                let went_on = came != before;
                 // Where no bytes are counted, a poll has to do.
                 let may_have = !has_passed && lane.meter().bytes_sent().is_none();
                 if may_have || (went_on && !(has_passed && phase == TimeoutPhase::Total)) {
-                    was_writing = upload.is_writing();
-                    phase = self.arm(was_writing, self.pool.clock.now());
+                    stage = upload.stage();
+                    phase = self.arm(stage, self.pool.clock.now());
                 }
             }
             let ended = match polled {

@@ -2,9 +2,25 @@
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::body::{Body, Progress};
 use crate::error::{Error, ErrorKind};
+
+/// How long a body waits for the `100 (Continue)` that its request expects: some servers never say it
+/// (RFC 9110 §10.1.1).
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far the body itself has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits until the peer asks for it.
+    HeldBack,
+    /// It has more to give.
+    Writing,
+    /// All has been taken, be it on its way for long after that.
+    Given,
+}
 
 /// Whether the request may still be on its way when the response's head is there.
 pub(super) enum Sending {
@@ -35,11 +51,12 @@ impl Sending {
         }
     }
 
-    /// Whether it has more to give.
-    pub(super) fn is_writing(&self) -> bool {
+    pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Small => false,
-            Self::Stream(progress) => !progress.is_given() && !progress.is_held_back(),
+            Self::Small => Stage::Given,
+            Self::Stream(progress) if progress.is_given() => Stage::Given,
+            Self::Stream(progress) if progress.is_held_back() => Stage::HeldBack,
+            Self::Stream(_) => Stage::Writing,
         }
     }
 
