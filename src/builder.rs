@@ -250,8 +250,8 @@ impl<C: Connector> SessionBuilder<C> {
     /// `content_length` is `None`. Left as they are: other bodies; a part of one (206), as only the
     /// whole can be decoded; and where there is no body (HEAD, 204, 304), the headers.
     ///
-    /// A body that is not what it says, that ends too early or goes on after its end, fails with
-    /// [`ErrorKind::Decode`].
+    /// A body that is not what it says, that ends too early or goes on after its end (but for another member
+    /// or frame, and for zeros after `gzip`), fails with [`ErrorKind::Decode`].
     pub fn decompress(mut self, decompress: bool) -> Self {
         self.defaults.reading.decompress = decompress;
         self

@@ -249,6 +249,23 @@ async fn a_body_that_ends_amid_its_coding_is_an_error_wherever_it_ends() -> Resu
 }
 
 #[tokio::test]
+async fn zeros_may_follow_the_end_of_gzip() -> Result<()> {
+    let mut padded = gzip(b"one, ");
+    padded.extend([0; 512]);
+    padded.extend(gzip(b"two"));
+    padded.extend([0; 70_000]);
+    assert_eq!(
+        get(&serving("gzip", padded.clone())).await?.text().await?,
+        "one, two"
+    );
+    padded.push(1);
+    let answer = get(&serving("gzip", padded)).await?;
+    let error = answer.text().await.unwrap_err();
+    assert_undecoded(&error, "the body ");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_follows_the_end_is_an_error() -> Result<()> {
     for coding in CODINGS {
         let mut body = code(coding, b"text");

@@ -225,9 +225,9 @@ mod bombs {
 
     #[tokio::test]
     async fn a_bomb_that_is_hidden_between_two_codings_is_counted() -> Result<()> {
-        // A mebibyte of gzip members that mean nothing: the outer coding makes it of next to nothing.
-        let nothing = gzip(b"").repeat(60_000);
-        assert!(nothing.len() as u64 > MIB);
+        // Two mebibytes of gzip members that mean nothing: the outer coding makes it of next to nothing.
+        let nothing = gzip(b"").repeat(120_000);
+        assert!(nothing.len() as u64 > 2 * MIB);
         let body = gzip(&nothing);
         let server = Server::start(async move |_| {
             let mut answer = text(body.clone());
@@ -240,6 +240,23 @@ mod bombs {
         assert_eq!(allowed.text().await?, "");
         let refused = session.get("").max_body(MIB).send().await?;
         assert_too_large(&refused.text().await.unwrap_err(), MIB);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_coded_twice_is_counted_as_what_it_means() -> Result<()> {
+        let body = gzip(&gzip(b"0123456789"));
+        let server = Server::start(async move |_| {
+            let mut answer = text(body.clone());
+            let twice = HeaderValue::from_static("gzip, gzip");
+            answer.headers_mut().insert(CONTENT_ENCODING, twice);
+            answer
+        });
+        let session = Session::builder().base_url(server.url("/")).open().await?;
+        let allowed: Response = session.get("").max_body(10).send().await?;
+        assert_eq!(allowed.text().await?, "0123456789");
+        let refused = session.get("").max_body(9).send().await?;
+        assert_too_large(&refused.text().await.unwrap_err(), 9);
         Ok(())
     }
 

@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Default)]
 pub(crate) struct Chain(Vec<Layer>);
 
+/// How much longer than its meaning a coded body may be, in bytes.
+const OVERHEAD: u64 = 1024 * 1024;
+
 /// What one step of decoding has come to.
 #[derive(Debug)]
 pub(crate) enum Progress {
@@ -46,17 +49,21 @@ impl Chain {
         }
     }
 
-    /// Decodes a little more, and no coding to more than `limit` bytes.
+    /// Decodes a little more, to `limit` bytes at most.
     pub(crate) fn step(&mut self, limit: u64) -> Result<Progress> {
         for index in (0..self.0.len()).rev() {
             let layer = &mut self.0[index];
             let Some(part) = layer.pull()? else {
                 continue;
             };
-            if layer.given > limit {
-                return Err(too_large(limit, layer.given));
+            let given = layer.given;
+            let next = self.0.get_mut(index + 1);
+            // What is itself coded is bounded as well: it may mean nothing, for ever.
+            let overhead = next.as_ref().map_or(0, |_| OVERHEAD);
+            if given > limit.saturating_add(overhead) {
+                return Err(too_large(limit, given));
             }
-            let Some(next) = self.0.get_mut(index + 1) else {
+            let Some(next) = next else {
                 return Ok(Progress::Part(part));
             };
             next.push(part);

@@ -9,6 +9,11 @@ pub(super) trait Decoder: Send + Sync {
     /// Called without input, it gives what did not fit the last output.
     fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BoxError>;
 
+    /// How many bytes mean nothing that follow the end of a stream.
+    fn padding(&self, _: &[u8]) -> usize {
+        0
+    }
+
     /// Makes ready for another stream after one that has ended. `false`: the coding has only one.
     fn restart(&mut self) -> bool;
 }

@@ -28,6 +28,12 @@ impl Decoder for Gzip {
         inflate(&mut self.0, input, output)
     }
 
+    /// Zeros, as the format's own tool allows them: writers of whole blocks leave them behind.
+    fn padding(&self, input: &[u8]) -> usize {
+        let is_padding = |byte: &&u8| **byte == 0;
+        input.iter().take_while(is_padding).count()
+    }
+
     fn restart(&mut self) -> bool {
         // A reset would go back to raw deflate.
         *self = Self::new();

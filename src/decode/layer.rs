@@ -53,8 +53,15 @@ impl Layer {
     /// Gives the next part of what it means. `None`: nothing more without more input.
     pub(super) fn pull(&mut self) -> Result<Option<Bytes>> {
         while !self.input.is_empty() || self.place == Place::WithinFull {
-            if self.place == Place::End && !self.decoder.restart() {
-                return Err(self.error("goes on after the end of its"));
+            if self.place == Place::End {
+                let padding = self.decoder.padding(&self.input);
+                self.input.advance(padding);
+                if self.input.is_empty() {
+                    return Ok(None);
+                }
+                if !self.decoder.restart() {
+                    return Err(self.error("goes on after the end of its"));
+                }
             }
             self.make_room();
             let decoded = self.decoder.decode(&self.input, &mut self.output);

@@ -96,7 +96,9 @@ impl<'a> Retries<'a> {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     let value = text(RETRY_AFTER)?.trim();
-    if let Ok(seconds) = value.parse() {
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // There are no wrong ones, but some that are too many.
+        let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds));
     }
     let until = parse_http_date(value).ok()?;
@@ -141,7 +143,8 @@ mod tests {
         assert_eq!(wait("Sun Nov  6 08:50:07 1994", date), seconds(30));
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:07 GMT", date), seconds(0));
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:07 GMT", None), seconds(0));
-        for wrong in ["", "-1", "1.5", "soon", "99999999999999999999"] {
+        assert_eq!(wait("99999999999999999999", date), seconds(u64::MAX));
+        for wrong in ["", "-1", "+1", "1.5", "soon"] {
             assert_eq!(wait(wrong, date), None, "{wrong:?}");
         }
     }
