@@ -28,7 +28,7 @@ pub trait CredentialsProvider: Send + Sync + 'static {
     /// A task asks it: the request that needs it may be dropped, or run into its own limit, and it goes on
     /// for the next ones. So give it time limits of its own. A close waits for it. It is dropped when the
     /// limit of [`close_within`](Session::close_within) passes, with the session's last handle, and where
-    /// its runtime does not run for a second while another one waits for it: that then asks anew.
+    /// its runtime does not run for five seconds while another one waits for it: that then asks anew.
     fn provide(&self, session: Session) -> BoxFuture<'_, Result<Credentials, BoxError>>;
 }
 
@@ -56,10 +56,10 @@ impl<C: Connector> SessionBuilder<C> {
     ///
     /// The provider is asked once at a time, and all requests that need its answer share it. None waits while
     /// there are credentials that are good; after a failure these are used for another second before the
-    /// provider is asked again. A holder keeps its credentials from one session to the next. They stand in place of an `Authorization` in the default
-    /// headers. Where there is a [`base_url`](Self::base_url) they go to its origin alone, else to every URL
-    /// that the caller names; with a redirect to no other origin; and in any case to
-    /// [`trusted_origins`](Self::trusted_origins).
+    /// provider is asked again. A holder keeps its credentials from one session to the next. They stand
+    /// in place of an `Authorization` in the default headers. Where there is a
+    /// [`base_url`](Self::base_url) they go to its origin alone, else to every URL that the caller names;
+    /// with a redirect to no other origin; and in any case to [`trusted_origins`](Self::trusted_origins).
     ///
     /// A request fails with [`ErrorKind::Credentials`](crate::ErrorKind::Credentials) where there are none;
     /// its source is the provider's error, shared by all who waited.

@@ -232,13 +232,14 @@ impl Error {
         self.0.url.as_deref()
     }
 
-    /// The status that `raise_for_status` refused, or of the response that is not the JSON that was
-    /// expected.
+    /// The status that `raise_for_status` refused, of the redirect that could not be followed, or of the
+    /// response that is not the JSON that was expected.
     pub fn status(&self) -> Option<StatusCode> {
         self.0.answer.as_ref().map(|answer| answer.status)
     }
 
-    /// The headers of a response that was refused by its status.
+    /// The headers of a response that was refused by its status, or of the redirect that could not be
+    /// followed.
     ///
     /// Neither `Display` nor `Debug` shows them.
     pub fn headers(&self) -> Option<&HeaderMap> {

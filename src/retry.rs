@@ -32,8 +32,8 @@ type Decide = dyn Fn(&RetryAttempt<'_>) -> bool + Send + Sync;
 /// ([`backoff`](Self::backoff)); of each between half and all is waited, drawn anew, so that those who
 /// failed together do not come back together. A `Retry-After` of the answer (RFC 9110 §10.2.3), in seconds
 /// or as a date, makes it longer. A request whose `timeout` would pass meanwhile is not tried again. A
-/// dropped future is not either, nor is a request that waits when its session is closed: it ends with the error of
-/// its last try, or with [`ErrorKind::Closed`] after an answer.
+/// dropped future is not either, nor is a request that waits when its session is closed: it ends with the
+/// error of its last try, or with [`ErrorKind::Closed`] after an answer.
 ///
 /// # Examples
 ///
@@ -85,8 +85,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets how long a `Retry-After` may make the wait, a tenth of jitter not counted. Where the server asks for more, its answer is the
-    /// outcome. Default: 60 s.
+    /// Sets how long a `Retry-After` may make the wait, a tenth of jitter not counted. Where the server
+    /// asks for more, its answer is the outcome. Default: 60 s.
     pub fn max_retry_after(mut self, longest: Duration) -> Self {
         self.max_retry_after = longest;
         self

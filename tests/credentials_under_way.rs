@@ -136,6 +136,6 @@ async fn who_asks_for_a_session_that_is_cut_does_not_fail_for_the_next() -> Resu
     holder.get("/").send().await?.bytes().await?;
     reach(&holder.session()?, Accounts::idle(1)).await;
     holder.close_session().await;
-    assert_eq!(service.server.live(), 0);
+    service.server.wait_live(0).await;
     Ok(())
 }

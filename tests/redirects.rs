@@ -637,7 +637,12 @@ async fn as_many_are_followed_as_the_policy_says() -> Result<()> {
     let error = session.get(hops(11)).send().await.expect_err("11");
     assert_eq!(error.kind(), ErrorKind::Redirect);
     let url = format!("{}/to", world.origin(Here));
-    assert_eq!(error.to_string(), format!("more than 10 redirects ({url})"));
+    assert_eq!(
+        error.to_string(),
+        format!("more than 10 redirects: 302 Found ({url})")
+    );
+    assert_eq!(error.status(), Some(StatusCode::FOUND));
+    assert_eq!(error.headers().unwrap()[LOCATION], hops(0).as_str());
 
     let session = limited(2).open().await?;
     session.get(hops(2)).send().await?;

@@ -36,8 +36,9 @@ pub(crate) struct ConnectOptions {
 pub struct DefaultConnector(SecureConnector);
 
 impl DefaultConnector {
-    /// Makes the connector. With the feature `http2` it offers HTTP/2 to TLS peers. Its clones share one TLS set-up, made when the first https connection
-    /// needs it; should that fail, so does the connection, with [`ErrorKind::Tls`].
+    /// Makes the connector. With the feature `http2` it offers HTTP/2 to TLS peers. Its clones share one
+    /// TLS set-up, made when the first https connection needs it; should that fail, so does the
+    /// connection, with [`ErrorKind::Tls`].
     ///
     /// # Errors
     ///

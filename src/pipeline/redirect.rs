@@ -1,6 +1,7 @@
 //! From one hop of a request to the next.
 
 use std::borrow::Cow;
+use std::mem;
 
 use http::header::{Entry, LOCATION, REFERER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -60,7 +61,7 @@ impl<'a> Redirects<'a> {
 
     pub(super) fn take_history(&mut self) -> Vec<Hop> {
         let way = self.way.as_mut();
-        way.map_or_else(Vec::new, |way| std::mem::take(&mut way.history))
+        way.map_or_else(Vec::new, |way| mem::take(&mut way.history))
     }
 
     /// Whether there may be a next hop.
@@ -80,8 +81,17 @@ impl<'a> Redirects<'a> {
         if !is_redirect || self.policy.is_none() {
             return Ok(false);
         }
-        self.go_on(answer, target, outgoing, body)
-            .map_err(|error| error.with_uri(&target.uri))
+        let followed = self.go_on(answer, target, outgoing, body);
+        followed.map_err(|error| {
+            let mut headers = mem::take(answer.headers_mut());
+            if headers.is_empty() {
+                // They are in the history already.
+                let last = self.take_history().pop();
+                headers = last.map_or(headers, |hop| hop.headers);
+            }
+            let error = error.with_answer(answer.status(), Some(headers), None);
+            error.with_uri(&target.uri)
+        })
     }
 
     #[cold]
@@ -104,7 +114,7 @@ impl<'a> Redirects<'a> {
         way.history.push(Hop {
             status,
             url: current.clone(),
-            headers: std::mem::take(answer.headers_mut()),
+            headers: mem::take(answer.headers_mut()),
         });
         let attempt = RedirectAttempt {
             status,
@@ -200,9 +210,7 @@ fn change_method(
         }
         _ => {
             outgoing.body = body.ok_or_else(|| {
-                Error::redirect(format!(
-                    "{status} asks for the body again, which is a stream and can be sent only once"
-                ))
+                Error::redirect("the body is a stream, which can be sent only once")
             })?;
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! The end of a pool: one that is waited for, step by step, and one that is not.
 
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -126,7 +127,7 @@ impl Pool {
     {
         let running = async {
             let mut has_run = self.ending.hook.lock().await;
-            if !std::mem::replace(&mut *has_run, true) {
+            if !mem::replace(&mut *has_run, true) {
                 hook().await;
             }
         };
@@ -167,6 +168,7 @@ impl Pool {
     fn shut(&self) {
         self.lock().gate = Gate::Shut;
         self.sever(|entry| entry.background);
+        self.cut_tasks();
         self.changed.notify_waiters();
     }
 
@@ -227,6 +229,7 @@ impl Pool {
             .for_each(std::task::Waker::wake);
         self.close_idle();
         let severed = self.sever(|_| true);
+        self.cut_tasks();
         self.lock()
             .cut
             .get_or_insert(Cut { severed: 0, leases })
@@ -243,8 +246,6 @@ impl Pool {
     fn sever(&self, which: impl Fn(&Entry) -> bool) -> usize {
         let mut links = Vec::new();
         let mut attempts = Vec::new();
-        // None is needed any more, whichever connections are to be cut.
-        let tended = std::mem::take(&mut self.lock().tended);
         for (_, entry) in self.lock().entries.iter().filter(|(_, entry)| which(entry)) {
             links.extend(entry.link());
             if let EntryKind::Connecting(attempt) = &entry.kind {
@@ -257,10 +258,14 @@ impl Pool {
         for attempt in &attempts {
             attempt.sever();
         }
+        links.len() + attempts.len()
+    }
+
+    fn cut_tasks(&self) {
+        let tended = mem::take(&mut self.lock().tended);
         for task in &tended {
             task.sever();
         }
-        links.len() + attempts.len()
     }
 
     fn dismiss_timers(&self) {

@@ -193,8 +193,9 @@ impl State {
         room.collect()
     }
 
-    /// An idle connection that makes room at a limit for one in the queue: one of another runtime rather than one of its own, then the one that has streamed most, whose buffers have
-    /// grown, then the one that has idled longest.
+    /// An idle connection that makes room at a limit for one in the queue: one of another runtime rather
+    /// than one of its own, then the one that has streamed most, whose buffers have grown, then the one
+    /// that has idled longest.
     pub(super) fn evict(&mut self, ticket: u64) -> Option<Connection> {
         if self.idle == 0 {
             return None;

@@ -16,8 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use super::severable::Severable;
 
-/// How long a runtime may leave a task waiting that others wait for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a runtime may leave a task waiting that others wait for. More than any that is only busy
+/// needs: what is cut may be known to a server already.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long one that runs is not asked again.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Work that one runtime does, and anybody may wait for or cut.
 pub(crate) struct Task {
@@ -69,7 +73,7 @@ impl Task {
             .await
             .is_ok_and(|ran| ran.is_ok())
         {
-            sleep(PATIENCE).await;
+            sleep(INTERVAL).await;
         }
         self.sever();
         pending::<()>().await;
