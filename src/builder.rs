@@ -126,6 +126,9 @@ impl<C: Connector> SessionBuilder<C> {
     /// leave `/v4`. A query or a fragment in it is refused. Its user info becomes the credentials of
     /// requests that have no `Authorization` of their own, before that of the default headers.
     ///
+    /// A reference that a server gave (in a `Link` header, or as the `next` of a page) is relative to
+    /// the page that it was on: [`response.url().join(reference)`](crate::Response::url) is where it leads.
+    ///
     /// A text that becomes part of a path is for you to encode first (say, with the crate
     /// `percent-encoding`): a `/`, `?`, `#`, `%` or `..` in it would lead elsewhere. What
     /// goes into a query by [`RequestBuilder::query`](crate::RequestBuilder::query) is encoded there.

@@ -115,6 +115,9 @@
 //! | [`head_timeout`](SessionBuilder::head_timeout) | 300 s | from the end of the request to the head of the response |
 //! | [`read_timeout`](SessionBuilder::read_timeout) | 300 s | from one part of the response's body to the next |
 //!
+//! A limit of zero has passed as soon as there is anything to wait for: with a `pool_timeout` of zero a
+//! request has a place at once or fails.
+//!
 //! # Retries
 //!
 //! | what | when it is sent again | switch |

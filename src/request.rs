@@ -255,6 +255,9 @@ impl RequestBuilder {
     }
 
     /// Sets the body to a form with files, and the `Content-Type`, unless the request has one.
+    ///
+    /// To be told how far it has come, send the form as a
+    /// [`body`](Self::body): `form.into_body()?.on_progress(…)`, which brings its type along.
     #[cfg(feature = "multipart")]
     #[cfg_attr(docsrs, doc(cfg(feature = "multipart")))]
     pub fn multipart(self, form: Form) -> Self {

@@ -101,8 +101,8 @@ impl RetryPolicy {
 
     /// Asks `retry_if` what is worth another try, in place of [`RetryAttempt::is_transient`].
     ///
-    /// It is not asked where another try might do harm, or cannot be. It is called while the request is
-    /// under way, and should not block.
+    /// It is not asked about an answer of 2xx, nor where another try might do harm, or cannot be. It is
+    /// called while the request is under way, and should not block.
     ///
     /// # Examples
     ///

@@ -232,7 +232,7 @@ impl Way {
 
     /// Takes back what an earlier hop was told about where it comes from.
     fn leave_referer(&mut self) {
-        if std::mem::take(&mut self.has_referer) {
+        if mem::take(&mut self.has_referer) {
             self.default_headers.remove(REFERER);
         }
     }
