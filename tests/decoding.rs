@@ -253,7 +253,7 @@ async fn zeros_may_follow_the_end_of_gzip() -> Result<()> {
     let mut padded = gzip(b"one, ");
     padded.extend([0; 512]);
     padded.extend(gzip(b"two"));
-    padded.extend([0; 70_000]);
+    padded.extend(vec![0; 70_000]);
     assert_eq!(
         get(&serving("gzip", padded.clone())).await?.text().await?,
         "one, two"
