@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::Future;
+use futures_util::{Future, FutureExt};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -59,6 +59,19 @@ pub(super) struct Link {
     connection: Severable<Connection<Io, Body>>,
 }
 
+/// Has hyper speak on a socket. Waits for nothing: in HTTP/1 the first bytes are the request's.
+fn speak_on(
+    io: Io,
+    config: &HttpConfig,
+) -> impl Future<Output = hyper::Result<(SendRequest<Body>, Connection<Io, Body>)>> + use<> {
+    let mut builder = Builder::new();
+    builder.max_buf_size(config.http1_max_buf_size);
+    if let Some(headers) = config.http1_max_headers {
+        builder.max_headers(headers);
+    }
+    builder.handshake(io)
+}
+
 impl Http1 {
     pub(super) async fn handshake(
         transport: BoxConnection,
@@ -72,14 +85,7 @@ impl Http1 {
         let own_line = Line::new(place.timer);
         let id = permit.id();
         let io = Io::new(transport, Arc::clone(&own_line.signal), permit);
-        // Waits for nothing: in HTTP/1 the first bytes are the request's.
-        let mut builder = Builder::new();
-        builder.max_buf_size(config.http1_max_buf_size);
-        if let Some(headers) = config.http1_max_headers {
-            builder.max_headers(headers);
-        }
-        let (sender, connection) = builder
-            .handshake(io)
+        let (sender, connection) = speak_on(io, config)
             .await
             .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
         let link = Link {
@@ -121,6 +127,28 @@ impl Http1 {
     /// Lets go of a request that hyper has not taken yet: its answer is then that it was not sent.
     pub(super) fn hang_up(&mut self) {
         self.sender = None;
+    }
+
+    /// Has hyper begin anew on the same socket between two requests, so that the buffers of a large body
+    /// are let go: it keeps them as long as it lives. Not while it holds some of the last request, which
+    /// would be lost: the peer may answer before it has read that.
+    #[cold]
+    pub(super) fn renew(&mut self, config: &HttpConfig) {
+        let (link, sender) = (&self.link, &mut self.sender);
+        if link.line.signal.is_behind() {
+            return;
+        }
+        link.connection.replace(|connection| {
+            let parts = connection.into_parts();
+            if !parts.read_buf.is_empty() {
+                // Nobody has asked for that.
+                link.meter.end(End::Error);
+                return None;
+            }
+            let (fresh, connection) = speak_on(parts.io, config).now_or_never()?.ok()?;
+            *sender = Some(fresh);
+            Some(connection)
+        });
     }
 
     /// Whether it may carry another request after its present one.

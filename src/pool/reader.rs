@@ -33,7 +33,13 @@ pub(super) struct Reader {
     limit: Limit,
     armed: Option<TimeoutPhase>,
     flood: Flood,
+    /// Bytes of it that have come after the head.
+    read: usize,
 }
+
+/// A body that brings more, in bytes, leaves hyper with a large buffer: it doubles, from 8 KiB, with
+/// each read that fills it.
+const LARGE: usize = 128 * 1024;
 
 /// Who drives the connection.
 pub(super) enum Source {
@@ -54,6 +60,7 @@ impl Reader {
             limit,
             armed: None,
             flood: Flood::default(),
+            read: 0,
         };
         reader.finish_if_over();
         reader
@@ -122,7 +129,12 @@ impl Reader {
         match (Pin::new(&mut *body).poll_frame(&mut own), exchange.lane()) {
             (Poll::Pending, Lane::Http1(connection)) => {
                 connection.link.drive(&mut own);
-                Pin::new(body).poll_frame(&mut own)
+                let frame = Pin::new(body).poll_frame(&mut own);
+                if let Poll::Ready(Some(Ok(part))) = &frame {
+                    let length = part.data_ref().map_or(0, Bytes::len);
+                    self.read = self.read.saturating_add(length);
+                }
+                frame
             }
             (polled, _) => polled,
         }
@@ -206,7 +218,10 @@ impl Reader {
             Source::Reader(exchange) if exchange.is_shared() => {
                 exchange.leave_stream(self.limit.total());
             }
-            Source::Reader(exchange) => {
+            Source::Reader(mut exchange) => {
+                if self.read > LARGE {
+                    exchange.renew();
+                }
                 let now = exchange.pool().clock.now();
                 if let Some(Source::Task(sending)) = exchange.finish(now).map(Source::upload) {
                     sending.leave_alone(self.limit.total());

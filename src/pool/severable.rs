@@ -64,6 +64,17 @@ impl<F: Future + Unpin> Severable<F> {
         polled.map(Some)
     }
 
+    /// Puts another future in the place of this one between two polls, or ends it: `None`.
+    pub(super) fn replace(&self, other: impl FnOnce(F) -> Option<F>) {
+        let mut inside = self.lock();
+        let replaced = inside.take().and_then(other);
+        *inside = replaced;
+        drop(inside);
+        if self.was_severed() {
+            self.close();
+        }
+    }
+
     /// Drops the future, after the poll that may be under way.
     pub(super) fn close(&self) {
         let inside = self.lock().take();

@@ -239,6 +239,17 @@ impl Exchange {
         }
     }
 
+    /// Has its HTTP/1 connection let go of the buffers of a large body, if its exchange is over.
+    #[cold]
+    pub(super) fn renew(&mut self) {
+        let Some(Lane::Http1(connection)) = &mut self.lane else {
+            return;
+        };
+        if connection.is_ready() || (connection.link.drive_at_rest() && connection.is_ready()) {
+            connection.renew(&self.counted.pool.config.http);
+        }
+    }
+
     /// Ends the exchange well: a connection of its own goes back if it can carry another request.
     /// Told by hyper's state, not by the body's end: an exchange whose request is still on its way
     /// up is handed back.

@@ -24,6 +24,7 @@ pub(super) struct Signal {
     task: AtomicWaker,
     deadline: AtomicU64,
     look: AtomicBool,
+    behind: AtomicBool,
 }
 
 impl Signal {
@@ -33,6 +34,7 @@ impl Signal {
             task: AtomicWaker::new(),
             deadline: AtomicU64::new(NEVER),
             look: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
         }
     }
 
@@ -93,6 +95,15 @@ impl Signal {
 
     pub(super) fn take_look(&self) -> bool {
         self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes whether the socket has left some of what was written for later.
+    pub(super) fn note_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 }
 

@@ -58,9 +58,11 @@ impl Upload {
         upload
     }
 
-    async fn go_on(self: Arc<Self>, exchange: Exchange) {
+    async fn go_on(self: Arc<Self>, mut exchange: Exchange) {
         poll_fn(|cx| self.poll(&exchange, cx)).await;
         self.enter(Stage::Over);
+        // The answer may have been large as well.
+        exchange.renew();
         let now = self.pool.clock.now();
         drop(exchange.finish(now));
     }
