@@ -560,11 +560,10 @@ impl PoolConfig {
                 1,
                 u64::MAX,
             ),
-            // hyper refuses buffers below this.
             (
-                "http1_max_buf_size",
-                self.http.http1_max_buf_size as u64,
-                8 * 1024,
+                "http1_max_header_size",
+                self.http.http1_max_header_size as u64,
+                1024,
                 u64::MAX,
             ),
             // More would be more than a `HeaderMap` holds.

@@ -40,9 +40,8 @@ pub(crate) struct PoolConfig {
 pub(crate) struct HttpConfig {
     /// Which versions. Default: HTTP/2 where TLS negotiates it, else HTTP/1.
     pub(crate) protocols: Protocols,
-    /// Read and write buffer of an HTTP/1 connection in bytes; caps a response's head as well.
-    /// Default: 64 KiB.
-    pub(crate) http1_max_buf_size: usize,
+    /// How long the head of a response over HTTP/1 may be, in bytes. Default: 64 KiB.
+    pub(crate) http1_max_header_size: usize,
     /// How many headers a response over HTTP/1 may have. Default: hyper's limit of 100, which costs no
     /// allocation.
     pub(crate) http1_max_headers: Option<usize>,
@@ -99,7 +98,7 @@ impl Default for HttpConfig {
             } else {
                 Protocols::Http1Only
             },
-            http1_max_buf_size: 64 * 1024,
+            http1_max_header_size: 64 * 1024,
             http1_max_headers: None,
             http2: Http2Config::default(),
         }

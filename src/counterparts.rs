@@ -37,8 +37,8 @@
 //! | `auto_decompress` | [`SessionBuilder::decompress`], with a feature for each coding |
 //! | `requote_redirect_url` | none: a `Location` is read by the URL standard, which leaves its escapes as they are |
 //! | `trace_configs` | [`Response::timings`] of a request, [`SessionBuilder::middleware`] around it, [`SessionHolder::stats`] of the pool; no events of a single connection |
-//! | `read_bufsize` | [`SessionBuilder::http1_max_buf_size`]; over HTTP/2 [`SessionBuilder::http2_initial_stream_window_size`]. Nothing else is read ahead |
-//! | `max_line_size`, `max_field_size` | [`SessionBuilder::http1_max_buf_size`] and [`SessionBuilder::http2_max_header_list_size`], each for the head as a whole |
+//! | `read_bufsize` | none over HTTP/1, where no more than one read of up to 408 KiB is ahead; over HTTP/2 [`SessionBuilder::http2_initial_stream_window_size`] |
+//! | `max_line_size`, `max_field_size` | [`SessionBuilder::http1_max_header_size`] and [`SessionBuilder::http2_max_header_list_size`], each for the head as a whole |
 //! | `max_headers` | [`SessionBuilder::http1_max_headers`] |
 //! | `fallback_charset_resolver` | [`Response::text_with_charset`] where the body is read; a charset is not guessed |
 //! | `middlewares` | [`SessionBuilder::middleware`], the first one outermost |

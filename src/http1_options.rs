@@ -15,15 +15,19 @@ impl<C: Connector> SessionBuilder<C> {
         self
     }
 
-    /// Limits the read and the write buffer of a connection, in bytes, and so the head of a
-    /// response. At least 8 KiB. Default: 64 KiB.
+    /// Limits the head of a response, in bytes: its status line and all its fields, and so each of them.
+    /// The trailers of a body and the head of an interim answer (1xx) have the same limit, each for itself.
+    /// At least 1 KiB. Default: 64 KiB.
     ///
     /// A longer head fails with [`ErrorKind::Protocol`](crate::ErrorKind::Protocol), and its connection is
-    /// closed. So does what has other limits: 16 KiB of trailers, and of chunk extensions in one body; 1 MiB
-    /// of interim answers (1xx), or of anything else that is neither head nor body, where the connector
-    /// counts bytes, as the default one does (else `head_timeout` and `read_timeout` end it).
-    pub fn http1_max_buf_size(mut self, bytes: usize) -> Self {
-        self.pool.http.http1_max_buf_size = bytes;
+    /// closed. So does what has other limits: 16 KiB of chunk extensions in one body; 1 MiB of interim
+    /// answers, or of anything else that is neither head nor body, where the connector counts bytes, as
+    /// the default one does (else `head_timeout` and `read_timeout` end it).
+    ///
+    /// A body has no such limit. While it is read or sent, its connection has a buffer of up to 408 KiB, or
+    /// of this size if that is more.
+    pub fn http1_max_header_size(mut self, bytes: usize) -> Self {
+        self.pool.http.http1_max_header_size = bytes;
         self
     }
 

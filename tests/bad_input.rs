@@ -479,9 +479,9 @@ async fn a_setting_that_cannot_be_is_refused_by_both_ends_of_the_builder() {
             "pool_max_connections",
         ),
         (
-            |b| b.http1_max_buf_size(8191),
+            |b| b.http1_max_header_size(1023),
             ErrorKind::Builder,
-            "http1_max_buf_size",
+            "http1_max_header_size",
         ),
         (
             |b| b.default_headers(headers(CONTENT_LENGTH, "1")),

@@ -1494,12 +1494,14 @@ mod answers {
     }
 
     #[tokio::test]
-    async fn whose_head_fits_no_buffer_are_a_typed_error() {
+    async fn whose_head_is_beyond_its_limit_are_a_typed_error() {
         for (limit, length, fits) in [
-            (64, 50, true),
-            (64, 300, false),
-            (8, 6, true),
-            (8, 40, false),
+            (1024, 1023, true),
+            (1024, 1024, false),
+            (64, 63, true),
+            (64, 64, false),
+            (1, 0, true),
+            (1, 1, false),
         ] {
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nx-long: {}\r\ncontent-length: 2\r\n\r\nok",
@@ -1511,7 +1513,7 @@ mod answers {
                 }
             });
             let session = Session::builder()
-                .http1_max_buf_size(limit * 1024)
+                .http1_max_header_size(limit * 1024)
                 .open()
                 .await
                 .unwrap();

@@ -225,7 +225,7 @@ impl Waiting<'_> {
     /// wait has to do.
     #[cold]
     fn is_flooded(&self, flood: &mut Flood) -> bool {
-        let head = self.pool.config.http.http1_max_buf_size;
+        let head = self.pool.config.http.http1_max_header_size;
         match self.lane {
             Lane::Http1(connection) => flood.is_too_much(&connection.link.meter, head),
             Lane::Http2(_) => false,

@@ -93,9 +93,9 @@ impl Exchange {
         } else if is_too_large(&error) {
             Error::new(ErrorKind::Protocol)
                 .with_message(format!(
-                    "the response's head is longer than http1_max_buf_size, which is {} bytes, or has \
+                    "the response's head is longer than http1_max_header_size, which is {} bytes, or has \
                      more headers than http1_max_headers, which is {}",
-                    http.http1_max_buf_size,
+                    http.http1_max_header_size,
                     http.http1_max_headers.unwrap_or(MAX_HEADERS),
                 ))
                 .with_source(error)

@@ -59,13 +59,17 @@ pub(super) struct Link {
     connection: Severable<Connection<Io, Body>>,
 }
 
+/// How many bytes hyper reads at once, or gathers for one write: its own default.
+const BUFFER: usize = 408 * 1024;
+
 /// Has hyper speak on a socket. Waits for nothing: in HTTP/1 the first bytes are the request's.
 fn speak_on(
     io: Io,
     config: &HttpConfig,
 ) -> impl Future<Output = hyper::Result<(SendRequest<Body>, Connection<Io, Body>)>> + use<> {
     let mut builder = Builder::new();
-    builder.max_buf_size(config.http1_max_buf_size);
+    builder.max_header_size(config.http1_max_header_size);
+    builder.max_buf_size(config.http1_max_header_size.max(BUFFER));
     if let Some(headers) = config.http1_max_headers {
         builder.max_headers(headers);
     }
