@@ -70,14 +70,21 @@ pub(super) struct Io {
     // Fields drop in this order: the socket is closed before its permit can be used again.
     transport: BoxConnection,
     signal: Arc<Signal>,
+    /// Reads that found something, one after the other.
+    reads: u8,
     _permit: Permit,
 }
+
+/// How many of those there may be before others have their turn: hyper would go on for as long as a
+/// peer sends what is no part of an answer, a hundred buffers at a time.
+const READS: u8 = 8;
 
 impl Io {
     pub(super) fn new(transport: BoxConnection, signal: Arc<Signal>, permit: Permit) -> Self {
         Self {
             transport,
             signal,
+            reads: 0,
             _permit: permit,
         }
     }
@@ -89,7 +96,13 @@ impl Read for Io {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reads == READS {
+            self.reads = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let read = Pin::new(&mut self.transport).poll_read(cx, buf);
+        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
         // The reactor may not have turned since the peer closed: ask the kernel, and report the end.
         if read.is_pending()
             && self.signal.take_look()
