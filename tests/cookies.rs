@@ -55,6 +55,7 @@ const RULES: &str = r#"
     a=1; Domain=x.com               | http://x.com/  | http://www.x.com/ | a=1
     a=1; Domain=x.com               | http://x.com/  | http://a.b.x.com/ | a=1
     a=1; Domain=.x.com              | http://x.com/  | http://www.x.com/ | a=1
+    a=1; Domain=..x.com             | http://x.com/  | http://x.com/ | -
     a=1; domain=X.COM               | http://x.com/  | http://www.x.com/ | a=1
     a=1; Domain=x.com               | http://www.x.com/ | http://x.com/ | a=1
     a=1; Domain=x.com               | http://www.x.com/ | http://mail.x.com/ | a=1
@@ -81,6 +82,11 @@ const RULES: &str = r#"
     a=1; Domain=github.io           | http://github.io/ | http://github.io/ | a=1
     a=1; Domain=github.io           | http://github.io/ | http://you.github.io/ | -
     a=1; Domain=.github.io          | http://github.io/ | http://you.github.io/ | -
+    a=1; Domain=co.uk.              | http://x.co.uk./ | http://y.co.uk./ | -
+    a=1; Domain=com.                | http://x.com./ | http://y.com./ | -
+    a=1; Domain=.UK.                | http://x.uk./  | http://y.uk./ | -
+    a=1; Domain=github.io.          | http://me.github.io./ | http://you.github.io./ | -
+    a=1; Domain=x.com.              | http://x.com./ | http://www.x.com./ | a=1
     a=1; Domain=公司.cn             | http://x.xn--55qx5d.cn/ | http://y.xn--55qx5d.cn/ | -
     a=1; Domain=localhost           | http://localhost/ | http://localhost/ | a=1
     a=1; Domain=localhost           | http://a.localhost/ | http://b.localhost/ | -
@@ -120,6 +126,13 @@ const RULES: &str = r#"
     a=1; Max-Age=1000               | http://x.com/  | http://x.com/ | a=1
     a=1; Max-Age=0                  | http://x.com/  | http://x.com/ | -
     a=1; Max-Age=-1                 | http://x.com/  | http://x.com/ | -
+    a=1; Max-Age=                   | http://x.com/  | http://x.com/ | a=1
+    a=1; Max-Age=-                  | http://x.com/  | http://x.com/ | a=1
+    a=1; Max-Age=--1                | http://x.com/  | http://x.com/ | a=1
+    a=1; Max-Age=1s                 | http://x.com/  | http://x.com/ | a=1
+    a=1; Max-Age=; Expires=Wed, 21 Oct 2015 07:28:00 GMT | http://x.com/ | http://x.com/ | -
+    a=1; Max-Age=0; Max-Age=1000    | http://x.com/  | http://x.com/ | a=1
+    a=1; Max-Age=0; Max-Age=soon    | http://x.com/  | http://x.com/ | -
     a=1; Max-Age=soon               | http://x.com/  | http://x.com/ | a=1
     a=1; Max-Age=99999999999999999999999 | http://x.com/ | http://x.com/ | a=1
     a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT | http://x.com/ | http://x.com/ | -
@@ -346,6 +359,29 @@ fn what_is_added_by_hand_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_host_does_not_fill_the_header_of_those_beside_and_above_it() {
+    let jar = CookieJar::new();
+    set(
+        &jar,
+        &["session=1; Domain=example.com"],
+        "http://example.com/",
+    );
+    let evil = "http://a.b.example.com/";
+    for domain in ["a.b.example.com", "b.example.com", "example.com"] {
+        for number in 0..49 {
+            let value = "v".repeat(4000);
+            let set_cookie = format!("{domain}{number}={value}; Domain={domain}");
+            jar.add(&set_cookie, &Url::parse(evil).unwrap()).unwrap();
+        }
+    }
+    for url in [evil, "http://good.example.com/", "http://example.com/"] {
+        let sent = sent(&jar, url);
+        assert!(sent.len() <= 8 * 1024, "{url}: {} bytes", sent.len());
+        assert!(sent.contains("session=1"), "{url}");
+    }
+}
+
+#[test]
 fn a_storm_of_cookies_ends_at_the_limits_and_takes_the_unused_first() {
     let jar = CookieJar::new();
     set(&jar, &["keep=1"], "http://x.com/");
@@ -536,6 +572,7 @@ fn a_file_that_is_wrong_adds_nothing_that_no_answer_could_set() {
     let good = saved(&jar);
     for (from, to) in [
         ("\"HostOnly\":\"x.com\"", "\"Suffix\":\"com\""),
+        ("\"HostOnly\":\"x.com\"", "\"Suffix\":\"co.uk.\""),
         ("{\"HostOnly\":\"x.com\"}", "\"Empty\""),
         ("keep=1", "__Secure-keep=1"),
         ("keep=1", "__Host-keep=1"),

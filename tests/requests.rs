@@ -955,3 +955,18 @@ async fn headers_keep_their_order_when_others_are_replaced_or_left_out() -> Resu
     assert_eq!(names, ["x-c", "x-d", "x-b", "x-l", "x-m", "x-k"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn cookies_go_in_one_header() -> Result<()> {
+    let server = Server::echo();
+    let session = open(&server).await?;
+    let request = session.get("").header("cookie", "a=1");
+    let response = request.header("cookie", "b=2; c=3").send().await?;
+    assert_eq!(seen(&response, "cookie").as_deref(), Some("a=1; b=2; c=3"));
+    let mut headers = HeaderMap::new();
+    headers.append("cookie", HeaderValue::from_static("d=4"));
+    headers.append("cookie", HeaderValue::from_static("e=5"));
+    let response = session.get("").headers(headers).send().await?;
+    assert_eq!(seen(&response, "cookie").as_deref(), Some("d=4; e=5"));
+    Ok(())
+}

@@ -9,6 +9,8 @@ use super::set_cookie::{MAX_ATTRIBUTE, parse};
 /// The longest name and value together, in bytes (RFC 6265 §6.1).
 const MAX_PAIR: usize = 4096;
 
+const NOT_ABOVE: &str = "its domain is not that of the host, nor one above it";
+
 /// Reads a `Set-Cookie` that came from `url`, or says why it is refused.
 pub(super) fn admit(set_cookie: &str, url: &Url) -> Result<Cookie<'static>, &'static str> {
     if set_cookie
@@ -30,13 +32,16 @@ pub(super) fn admit(set_cookie: &str, url: &Url) -> Result<Cookie<'static>, &'st
     own.set_max_age(raw.max_age());
     own.set_expires(raw.expires_datetime());
     if let Some(domain) = domain.filter(|domain| !is_own_public_suffix(domain, url)) {
+        // One dot is left out (RFC 6265 §5.2.3).
+        if domain.starts_with('.') {
+            return Err(NOT_ABOVE);
+        }
         own.set_domain(domain.to_owned());
     }
     if let Some(path) = path {
         own.set_path(path.to_owned());
     }
-    let cookie = Cookie::try_from_raw_cookie(&own, url)
-        .map_err(|_| "its domain is not that of the host, nor one above it")?;
+    let cookie = Cookie::try_from_raw_cookie(&own, url).map_err(|_| NOT_ABOVE)?;
     check_domain(&cookie.domain)?;
     check_security(&cookie, is_trustworthy(url))?;
     Ok(cookie.into_owned())
@@ -86,6 +91,8 @@ fn check_domain(domain: &CookieDomain) -> Result<(), &'static str> {
 }
 
 fn is_public_suffix(domain: &str) -> bool {
+    // `com.` is `com`, said in full.
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
     psl::suffix_str(domain) == Some(domain)
 }
 

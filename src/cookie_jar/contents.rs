@@ -17,6 +17,9 @@ const MAX: usize = 3300;
 /// How many are left when there are more: the next sweep is some hundred cookies away.
 const LEFT: usize = 3000;
 
+/// How long the cookies of one request may be together, in bytes: servers refuse a longer header.
+const MAX_OF_REQUEST: usize = 8 * 1024;
+
 /// The cookies, by the domain that they are for.
 #[derive(Default)]
 pub(super) struct Contents {
@@ -49,7 +52,7 @@ impl Contents {
     }
 
     /// The pairs for a request to `url`, in the order of RFC 6265 §5.4: longer paths first, then
-    /// older cookies.
+    /// older cookies; as many as a header can have.
     pub(super) fn pairs_for(&mut self, url: &Url) -> Vec<String> {
         let Some(host) = url.host_str().filter(|_| self.count > 0) else {
             return Vec::new();
@@ -67,7 +70,17 @@ impl Contents {
             }
         }
         found.sort_unstable();
-        found.into_iter().map(|(_, _, pair)| pair).collect()
+        let mut length = 0;
+        let pairs = found.into_iter().map(|(_, _, pair)| pair);
+        // Those that would be too much are left out, and shorter ones after them are not: a host may fill
+        // the header of those beside it and above it.
+        let fits = pairs.filter(|pair| {
+            let longer = length + pair.len() + "; ".len();
+            let fits = longer <= MAX_OF_REQUEST;
+            length = if fits { longer } else { length };
+            fits
+        });
+        fits.collect()
     }
 
     /// Puts a cookie in the place of its like. One that has expired only takes its like away.

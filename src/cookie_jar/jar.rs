@@ -30,7 +30,8 @@ use crate::error::{Error, Result};
 ///
 /// Refused: more than 4096 bytes of name and value, control characters, and what is not UTF-8. An
 /// attribute of more than 1024 bytes is not heeded. Beyond 50 cookies for a domain those go that have not
-/// been asked for the longest; so they do beyond 3300 in all, until 3000 are left (RFC 6265 §6.1).
+/// been asked for the longest; so they do beyond 3300 in all, until 3000 are left (RFC 6265 §6.1). A request
+/// carries 8 KiB of them: what does not fit into that is left out, as servers refuse more.
 ///
 /// # Examples
 ///

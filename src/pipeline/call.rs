@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
+use super::cookies::join_own;
 use super::headers::retain;
 
 use crate::body::Body;
@@ -142,6 +143,7 @@ impl Call {
         base: Option<&BaseUrl>,
         skipped: &[HeaderName],
     ) -> Result<()> {
+        join_own(&mut self.outgoing.headers);
         // Taken once: a request whose header was removed later does not get it again.
         let own = self.outgoing.body.take_content_type();
         let content_type = self.content_type.map(HeaderValue::from_static).or(own);

@@ -29,6 +29,15 @@ pub(crate) fn add_own(headers: &mut HeaderMap, name: &str, value: &str) -> Resul
     Ok(())
 }
 
+/// Puts the cookies that the request has in several headers into one (RFC 6265 §5.4).
+pub(super) fn join_own(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some()
+        && let Some(all) = all_of(headers)
+    {
+        headers.insert(COOKIE, all);
+    }
+}
+
 /// The cookies of one request of a session that has a store.
 pub(super) struct Cookies<'a> {
     store: &'a dyn CookieStore,

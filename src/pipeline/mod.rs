@@ -12,9 +12,9 @@ pub(crate) mod check;
 
 pub(crate) mod skip;
 
-pub(crate) mod call;
-
 pub(crate) mod cookies;
+
+pub(crate) mod call;
 
 pub(crate) mod credentials;
 
