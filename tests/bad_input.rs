@@ -320,6 +320,34 @@ async fn a_length_that_is_not_the_bodys_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_transfer_coding_but_chunked_is_refused() -> Result<()> {
+    let mut cases = Vec::new();
+    for codings in [
+        &["gzip"][..],
+        &["gzip, chunked"],
+        &["chunked, gzip"],
+        &["chunked, chunked"],
+        &["chunked", "chunked"],
+        &["chunked", "identity"],
+        &["identity"],
+        &["chunked;q=1"],
+        &["chunked,"],
+        &["xchunked"],
+        &[""],
+    ] {
+        let coded = move |r: RequestBuilder| {
+            let add = |r: RequestBuilder, coding| r.header(TRANSFER_ENCODING, coding);
+            codings.iter().copied().fold(r, add)
+        };
+        let names = "Transfer-Encoding is not `chunked` alone";
+        cases.push((case(move |r| coded(r).body("four")), names));
+        cases.push((case(move |r| coded(streamed(r))), names));
+        cases.push((case(coded), names));
+    }
+    assert_each_is_refused(ErrorKind::Builder, cases).await
+}
+
+#[tokio::test]
 async fn a_version_or_method_that_cannot_be_spoken_is_refused() -> Result<()> {
     let cases = vec![
         (

@@ -587,19 +587,14 @@ async fn a_body_that_knows_its_length_or_is_told_arrives_with_it() -> Result<()>
         assert_eq!(answer.bytes().await?.len(), 13);
     }
     // Bytes in chunks, for whoever asks.
-    let chunked = session
-        .post("/")
-        .header(TRANSFER_ENCODING, "chunked")
-        .body("text")
-        .send()
-        .await?;
-    assert_eq!(
-        seen(&chunked, "transfer-encoding").as_deref(),
-        Some("chunked")
-    );
-    assert_eq!(seen(&chunked, "content-length"), None);
-    assert_eq!(chunked.text().await?, "text");
-    assert_closed(session, &server, 1, 5).await;
+    for coding in ["chunked", "Chunked"] {
+        let request = session.post("/").header(TRANSFER_ENCODING, coding);
+        let chunked = request.body("text").send().await?;
+        assert_eq!(seen(&chunked, "transfer-encoding").as_deref(), Some(coding));
+        assert_eq!(seen(&chunked, "content-length"), None);
+        assert_eq!(chunked.text().await?, "text");
+    }
+    assert_closed(session, &server, 1, 6).await;
     Ok(())
 }
 

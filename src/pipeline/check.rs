@@ -26,13 +26,16 @@ impl Outgoing {
                 "CONNECT cannot be sent: it asks for a tunnel, which a session does not make",
             ));
         }
-        if self.headers.get_all(HOST).iter().nth(1).is_some() {
-            return Err(Error::builder(
-                "a request has one Host header (RFC 9112 §3.2)",
-            ));
+        if !self.headers.is_empty() {
+            mark_sensitive(&mut self.headers);
+            if self.headers.get_all(HOST).iter().nth(1).is_some() {
+                return Err(Error::builder(
+                    "a request has one Host header (RFC 9112 §3.2)",
+                ));
+            }
+            self.check_length()?;
+            self.check_coding()?;
         }
-        mark_sensitive(&mut self.headers);
-        self.check_length()?;
         if self.version == Version::HTTP_10 && self.body.length().is_none() {
             return Err(Error::builder(
                 "a streamed body needs a Content-Length in HTTP/1.0, which has no chunks",
@@ -109,5 +112,21 @@ impl Outgoing {
                 Ok(())
             }
         }
+    }
+
+    /// RFC 9112 §6.1: `chunked` comes last, and once. No other coding is done here, and none is known to
+    /// have been done to the body.
+    fn check_coding(&self) -> Result<()> {
+        let mut codings = self.headers.get_all(TRANSFER_ENCODING).iter();
+        let Some(coding) = codings.next() else {
+            return Ok(());
+        };
+        let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !is_chunked || codings.next().is_some() {
+            return Err(Error::builder(
+                "the Transfer-Encoding is not `chunked` alone (RFC 9112 §6.1)",
+            ));
+        }
+        Ok(())
     }
 }
