@@ -15,7 +15,7 @@ use crate::connect::{ConnectOptions, Connector, DefaultConnector, Dial};
 use crate::cookies::CookieStore;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::middleware::Middleware;
-use crate::pipeline::check::FRAMING;
+use crate::pipeline::check::{FRAMING, check_host};
 use crate::pipeline::client::{Client, Hooks};
 use crate::pipeline::headers::{mark_sensitive, replace};
 use crate::pool::{Owner, Pool};
@@ -138,7 +138,7 @@ impl<C: Connector> SessionBuilder<C> {
     }
 
     /// Sets headers for every request that does not bring its own of that name, in place of earlier
-    /// ones of the same names. `Content-Length` and `Transfer-Encoding` are refused. Default: none.
+    /// ones of the same names. `Content-Length` and `Transfer-Encoding` are refused, and a `Host` that is none. Default: none.
     ///
     /// Without one, no `Accept` is sent, which says the same as `*/*` (RFC 9110 §12.5.1); here is where to
     /// set that for a server that insists on it.
@@ -487,6 +487,9 @@ impl<C: Connector> SessionBuilder<C> {
                 "default_headers: `{name}` is for each request to set"
             )));
         }
+        check_host(&defaults.headers).map_err(|error| {
+            Error::builder("default_headers: the Host cannot be sent").with_source(error)
+        })?;
         if let Some(user_agent) = self.user_agent {
             defaults.headers.insert(USER_AGENT, user_agent?);
         }

@@ -120,7 +120,8 @@ impl RequestBuilder {
     /// Adds a header, beside those of the same name that the request has.
     ///
     /// A default header of that name is then left out. A `Transfer-Encoding` can only be `chunked`: the
-    /// body then goes out in chunks, whatever is known of its length.
+    /// body then goes out in chunks, whatever is known of its length. A `Host` is one host, with a port or
+    /// without (RFC 9110 §7.2); over HTTP/2 it becomes `:authority`.
     pub fn header<K, V>(self, name: K, value: V) -> Self
     where
         HeaderName: TryFrom<K>,

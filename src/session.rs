@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::header::HOST;
 use http::{HeaderMap, Method, Request};
 use tower_service::Service;
 
 use crate::body::Body;
 use crate::error::{Error, Result};
 use crate::pipeline::call::Call;
-use crate::pipeline::check::FRAMING;
+use crate::pipeline::check::{FRAMING, check_host};
 use crate::pipeline::client::Client;
 use crate::pipeline::headers::{mark_sensitive, replace, retain};
 use crate::pool::{CloseReport, Lease, OriginStats, Stats};
@@ -129,10 +130,12 @@ impl Session {
     }
 
     /// Derives a session on the same pool whose requests have these headers as well, unless they
-    /// bring their own; in place of the session's of the same names. `Content-Length` and `Transfer-Encoding` are left out.
+    /// bring their own; in place of the session's of the same names. `Content-Length` and `Transfer-Encoding`
+    /// are left out, and so is a `Host` that is none.
     pub fn with_default_headers(&self, mut headers: HeaderMap) -> Self {
+        let has_host = check_host(&headers).is_ok();
         retain(&mut headers, |name| {
-            FRAMING.iter().all(|framing| framing != name)
+            FRAMING.iter().all(|framing| framing != name) && (has_host || name != HOST)
         });
         mark_sensitive(&mut headers);
         let mut client = Client::clone(&self.client);

@@ -7,7 +7,9 @@ use std::fmt::Debug;
 
 use futures::executor::block_on;
 use futures::stream;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{Method, Request, Version};
 use hyper_session::{
     Body, DefaultConnector, Error, ErrorKind, RequestBuilder, Result, Session, SessionBuilder,
@@ -348,6 +350,51 @@ async fn a_transfer_coding_but_chunked_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_host_that_is_none_is_refused() -> Result<()> {
+    let mut cases = vec![(
+        case(|r| r.header(HOST, "a.test").header(HOST, "a.test")),
+        "one Host",
+    )];
+    for host in [
+        "",
+        " ",
+        "a b",
+        " a.test",
+        "a b/../x",
+        "a%20b",
+        "a:1@a:1",
+        "a.test:+1",
+        "user:s3cret@a.test",
+        "80:80@80",
+        "@a.test",
+        "a.test@",
+        "a.test/x",
+        "a.test?x",
+        "a.test#x",
+        "http://a.test",
+        "x, y",
+        "a\\b",
+        "a\"b",
+        "<a>",
+        "a.test:x",
+        "a.test:-1",
+        "a.test:65536",
+        "a.test:80:80",
+        ":80",
+        "[::1",
+        "::1",
+        "[]",
+        "[::1]x",
+        "[x]",
+        "käse.test",
+    ] {
+        let is_none = "the Host header is not a host";
+        cases.push((case(move |r| r.header(HOST, host)), is_none));
+    }
+    assert_each_is_refused(ErrorKind::Builder, cases).await
+}
+
+#[tokio::test]
 async fn a_version_or_method_that_cannot_be_spoken_is_refused() -> Result<()> {
     let cases = vec![
         (
@@ -436,6 +483,14 @@ async fn a_ready_made_request_is_refused_for_the_same_reasons() -> Result<()> {
             "CONNECT",
         ),
         (
+            ready("/", |r| {
+                let host = HeaderValue::from_static("user:s3cret@a.test");
+                r.headers_mut().insert(HOST, host);
+            }),
+            ErrorKind::Builder,
+            "the Host header is not a host",
+        ),
+        (
             ready("/?s3cret", |r| {
                 r.headers_mut().insert(CONTENT_LENGTH, 5.into());
             }),
@@ -458,7 +513,7 @@ fn headers(name: http::HeaderName, value: &'static str) -> HeaderMap {
 #[tokio::test]
 async fn a_setting_that_cannot_be_is_refused_by_both_ends_of_the_builder() {
     type Set = fn(SessionBuilder) -> SessionBuilder;
-    let settings: [(Set, ErrorKind, &str); 17] = [
+    let settings: [(Set, ErrorKind, &str); 19] = [
         (
             |b| b.base_url("http://host/v1?token=s3cret"),
             ErrorKind::Url,
@@ -522,6 +577,20 @@ async fn a_setting_that_cannot_be_is_refused_by_both_ends_of_the_builder() {
             "transfer-encoding",
         ),
         (
+            |b| b.default_headers(headers(HOST, "user:s3cret@a.test")),
+            ErrorKind::Builder,
+            "the Host header is not a host",
+        ),
+        (
+            |b| {
+                let mut hosts = headers(HOST, "a.test");
+                hosts.append(HOST, HeaderValue::from_static("b.test"));
+                b.default_headers(hosts)
+            },
+            ErrorKind::Builder,
+            "default_headers: the Host cannot be sent",
+        ),
+        (
             |b| b.tls_root_pem("s3cret"),
             ErrorKind::Builder,
             "tls_root_pem",
@@ -561,11 +630,13 @@ async fn tls_options_are_refused_beside_a_connector_of_ones_own() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_default_length_of_a_derived_session_does_not_reach_the_wire() -> Result<()> {
+async fn a_default_length_or_false_host_of_a_derived_session_does_not_reach_the_wire() -> Result<()>
+{
     let server = Server::echo();
     let session = Session::builder().base_url(server.url("/")).open().await?;
     let mut defaults = headers(CONTENT_LENGTH, "99");
     defaults.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    defaults.insert(HOST, HeaderValue::from_static("a b"));
     let answer = session
         .with_default_headers(defaults)
         .post("/")
@@ -574,6 +645,10 @@ async fn a_default_length_of_a_derived_session_does_not_reach_the_wire() -> Resu
         .await?;
     assert_eq!(answer.headers()["x-request-content-length"], "4");
     assert!(!answer.headers().contains_key("x-request-transfer-encoding"));
+    assert_eq!(
+        answer.headers()["x-request-host"],
+        server.addr().to_string()
+    );
     assert_eq!(answer.text().await?, "four");
     assert_eq!(session.close().await.stats.opened, 1);
     Ok(())

@@ -312,18 +312,27 @@ async fn host_is_that_of_the_url_and_comes_first() -> Result<()> {
 
 #[tokio::test]
 async fn a_host_of_the_requests_or_the_sessions_own_comes_first_too() -> Result<()> {
-    for by_default in [false, true] {
+    let hosts = [
+        "example.test",
+        "a_b:0",
+        "a,b",
+        "a.test:",
+        "xn--kse-qla.test:65535",
+        "127.0.0.1",
+        "[::1]:80",
+    ];
+    for (host, by_default) in hosts.iter().flat_map(|host| [(host, false), (host, true)]) {
         let peer = answering_peer();
         let session = Session::builder().user_agent("tests").open().await?;
         let request = if by_default {
-            let session = session.with_default_headers(one_header(HOST, "example.test"));
+            let session = session.with_default_headers(one_header(HOST, host));
             session.get(peer.url("/")).header("x-first", "1")
         } else {
             let request = session.get(peer.url("/"));
-            request.header("x-first", "1").header(HOST, "example.test")
+            request.header("x-first", "1").header(HOST, *host)
         };
         let lines = sent_host(&peer, request).await?;
-        assert_eq!(lines[1], "host: example.test", "{lines:?}");
+        assert_eq!(lines[1], format!("host: {host}"), "{lines:?}");
         session.close().await;
         peer.wait_live(0).await;
     }

@@ -1,7 +1,9 @@
 //! What is refused before it goes out, and what is filled in so that it arrives.
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use url::Host;
 
 use super::headers::mark_sensitive;
 use crate::credentials::Credentials;
@@ -28,11 +30,7 @@ impl Outgoing {
         }
         if !self.headers.is_empty() {
             mark_sensitive(&mut self.headers);
-            if self.headers.get_all(HOST).iter().nth(1).is_some() {
-                return Err(Error::builder(
-                    "a request has one Host header (RFC 9112 §3.2)",
-                ));
-            }
+            check_host(&self.headers)?;
             self.check_length()?;
             self.check_coding()?;
         }
@@ -129,4 +127,41 @@ impl Outgoing {
         }
         Ok(())
     }
+}
+
+/// RFC 9110 §7.2: a request has one `Host`, which is a host with or without a port. HTTP/2 can say nothing
+/// else, and it shall be the same request there.
+pub(crate) fn check_host(headers: &HeaderMap) -> Result<()> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else {
+        return Ok(());
+    };
+    if hosts.next().is_some() {
+        return Err(Error::builder(
+            "a request has one Host header (RFC 9112 §3.2)",
+        ));
+    }
+    if !is_host_and_port(host.as_bytes()) {
+        return Err(Error::builder(
+            "the Host header is not a host, or a host and a port (RFC 9110 §7.2)",
+        ));
+    }
+    Ok(())
+}
+
+fn is_host_and_port(text: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(text) else {
+        return false;
+    };
+    let host = authority.host();
+    // User info would come first.
+    let Some(port) = authority.as_str().strip_prefix(host) else {
+        return false;
+    };
+    // The grammar has an empty one, too.
+    let is_port = port.strip_prefix(':').is_some_and(|digits| {
+        let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.is_empty() || are_digits && digits.parse::<u16>().is_ok()
+    });
+    Host::parse(host).is_ok() && (port.is_empty() || is_port)
 }
