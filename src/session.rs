@@ -80,7 +80,8 @@ impl Session {
     /// Starts a request.
     ///
     /// An absolute `url` is taken as it is. A relative one is appended to the path of the
-    /// [`base_url`](crate::SessionBuilder::base_url).
+    /// [`base_url`](crate::SessionBuilder::base_url). Either is read as browsers do, which encode what has to be,
+    /// but for control characters (C0 and DEL), which are refused wherever they are.
     pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
         RequestBuilder::for_session(Arc::clone(&self.client), method, url.as_ref())
     }

@@ -1,11 +1,9 @@
 //! The base that relative strings are appended to.
 
-use std::borrow::Cow;
-
 use http::Uri;
 
 use super::plain::{count_dots, is_plain_path_and_query};
-use super::refusal::{before_query, shown};
+use super::refusal::{before_query, check_controls, shown};
 use super::target::{Location, Target, with_path_and_query};
 use crate::error::{Error, Result};
 
@@ -46,12 +44,14 @@ impl BaseUrl {
         if !relative.starts_with("//") && is_plain_path_and_query(relative.as_bytes()) {
             return self.append_plain(relative);
         }
-        let relative = without_blanks(relative);
-        self.check_stays_below(&relative)?;
+        check_controls(relative)?;
+        // As `url::Url` does.
+        let relative = relative.trim_matches(' ');
+        self.check_stays_below(relative)?;
         let text = match relative.as_bytes() {
-            [] | [b'?' | b'#', ..] => [&self.text, &*relative].concat(),
-            [b'/' | b'\\', ..] => [directory(&self.text), &relative].concat(),
-            _ => [directory(&self.text), "/", &relative].concat(),
+            [] | [b'?' | b'#', ..] => [&self.text, relative].concat(),
+            [b'/' | b'\\', ..] => [directory(&self.text), relative].concat(),
+            _ => [directory(&self.text), "/", relative].concat(),
         };
         let mut target = Target::from_text(&text)?;
         target.user_info.clone_from(&self.target.user_info);
@@ -116,15 +116,4 @@ impl BaseUrl {
 /// `text` without its one trailing slash.
 pub(super) fn directory(text: &str) -> &str {
     text.strip_suffix('/').unwrap_or(text)
-}
-
-/// `input` without what `url::Url` ignores: blanks and controls around it, tabs and line ends in it.
-pub(super) fn without_blanks(input: &str) -> Cow<'_, str> {
-    let is_ignored = ['\t', '\n', '\r'];
-    let input = input.trim_matches(|blank| blank <= ' ');
-    if input.contains(is_ignored) {
-        input.replace(is_ignored, "").into()
-    } else {
-        input.into()
-    }
 }

@@ -2,7 +2,7 @@
 
 use url::{ParseError, Url};
 
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, Result};
 
 /// The longest URI that `http::Uri` holds, in bytes.
 pub(super) const MAX_LEN: usize = u16::MAX as usize - 1;
@@ -11,6 +11,18 @@ pub(super) const MAX_LEN: usize = u16::MAX as usize - 1;
 pub(crate) fn no_base(relative: &str) -> Error {
     let shown = shown(relative);
     Error::url_invalid(format!("{shown:?} is relative and no base_url is set"))
+}
+
+/// Refuses control characters, some of which `url::Url` encodes, and others it leaves out: a line end in a
+/// URL is an attempt at something, or a mistake.
+pub(super) fn check_controls(input: &str) -> Result<()> {
+    let Some(at) = input.bytes().position(|byte| byte.is_ascii_control()) else {
+        return Ok(());
+    };
+    let code = input.as_bytes()[at];
+    Err(Error::url_invalid(format!(
+        "the URL has the control character U+{code:04X} at byte {at}"
+    )))
 }
 
 pub(super) fn not_http(url: &Url) -> Error {
@@ -34,9 +46,8 @@ pub(super) fn unparsable(input: &str, why: ParseError) -> Error {
     if why == ParseError::EmptyHost {
         return Error::url_invalid("the URL has no host");
     }
-    let is_slash = |c| matches!(c, '/' | '\\' | '\t' | '\n' | '\r');
     let rest = input.split_once(':').map_or(input, |(_, rest)| rest);
-    let rest = rest.trim_start_matches(is_slash);
+    let rest = rest.trim_start_matches(['/', '\\']);
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
     let (authority, after) = rest.split_at(end);
     // An `@` further on: the authority may be half of a password with a slash in it.

@@ -8,7 +8,9 @@ use percent_encoding::percent_decode_str;
 use url::{ParseError, Position, Url};
 
 use super::plain::{QUERY, is_in, is_plain_path_and_query, parse_plain, scan_authority};
-use super::refusal::{MAX_LEN, before_query, no_base, not_a_uri, not_http, too_long, unparsable};
+use super::refusal::{
+    MAX_LEN, before_query, check_controls, no_base, not_a_uri, not_http, too_long, unparsable,
+};
 use crate::error::{Error, Result};
 
 /// An absolute http or https URL, taken apart into what goes on the wire and what does not.
@@ -39,7 +41,7 @@ pub(crate) enum Location {
 }
 
 impl Location {
-    /// Reads `input` as `url::Url` does.
+    /// Reads `input` as `url::Url` does, but for control characters, which are refused.
     ///
     /// Only an input without a scheme is relative. `a:b/c` has the scheme `a`, hence is an error as
     /// `ftp://…` is one; `./a:b/c` is the way to write that path.
@@ -47,10 +49,11 @@ impl Location {
         if let Some(uri) = parse_plain(input) {
             return Ok(Self::Absolute(uri.into()));
         }
-        // Anything but a colon, or blanks that are ignored, ends what might have been a scheme.
+        check_controls(input)?;
+        // Anything but a colon, or a blank that is ignored, ends what might have been a scheme.
         let is_of_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let first_other = input.bytes().find(|byte| !is_of_scheme(byte));
-        if !matches!(first_other, Some(b':' | ..=b' ')) {
+        if !matches!(first_other, Some(b':' | b' ')) {
             return Ok(Self::Relative(input.into()));
         }
         match Url::parse(input) {

@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use http::Uri;
 use url::{Position, Url};
 
-use super::base::{BaseUrl, directory, without_blanks};
+use super::base::{BaseUrl, directory};
 use super::plain::parse_plain;
 use super::refusal::{MAX_LEN, no_base};
 use super::target::{Location, Target};
@@ -402,7 +402,7 @@ fn only_an_input_without_a_scheme_is_relative() {
         assert_eq!(&*kept, input);
     }
     assert_eq!(text(&absolute("http:h")), "http://h/");
-    assert_eq!(text(&absolute(" ht\ntps:\\\\h\\x ")), "https://h/x");
+    assert_eq!(text(&absolute(" https:\\\\h\\x ")), "https://h/x");
 }
 
 #[test]
@@ -482,6 +482,44 @@ fn errors_name_what_is_wrong() {
 }
 
 #[test]
+fn control_characters_are_refused_wherever_they_are() {
+    let controls = (0..0x20).chain([0x7f]).map(char::from);
+    for control in controls {
+        for (before, after) in [
+            ("", "http://h/"),
+            ("ht", "tp://h/"),
+            ("http:/", "/h/"),
+            ("http://", "h/"),
+            ("http://u:hunter2", "@h/"),
+            ("http://h", "/"),
+            ("http://h:8", "0/"),
+            ("http://h/a", "b"),
+            ("http://h/.", "./b"),
+            ("http://h/?hunter2", ""),
+            ("http://h/#", ""),
+            ("/é", "b"),
+            ("a", ""),
+            ("?a", "b"),
+            ("", ""),
+        ] {
+            let input = format!("{before}{control}{after}");
+            let expected = format!(
+                "the URL has the control character U+{:04X} at byte {}",
+                u32::from(control),
+                before.len(),
+            );
+            assert_eq!(message(Location::parse(&input)), expected);
+            assert_eq!(message(BaseUrl::parse(&input)), expected);
+            assert_eq!(message(base("http://h/v4").join(&input)), expected);
+        }
+    }
+    let encoded = "http://h/a%0d%0ab%00?%7f";
+    assert_eq!(text(&absolute(encoded)), encoded);
+    // Two bytes each, which are encoded.
+    assert_eq!(text(&absolute("http://h/\u{85}")), "http://h/%C2%85");
+}
+
+#[test]
 fn a_query_is_appended_with_the_right_sign() {
     for (input, query, expected) in [
         ("http://h", "a=1", "http://h/?a=1"),
@@ -530,14 +568,14 @@ fn relative_strings_are_appended_to_the_base() {
         ("http://h", "/users", "http://h/users"),
         ("http://h", "", "http://h/"),
         ("http://h/v4", "", "http://h/v4"),
-        ("http://h/v4", " \n", "http://h/v4"),
+        ("http://h/v4", "  ", "http://h/v4"),
         ("http://h/v4/", "", "http://h/v4/"),
         ("http://h/v4", "/", "http://h/v4/"),
         ("http://h/v4", "?a=b", "http://h/v4?a=b"),
         ("http://h/v4", "?a='", "http://h/v4?a=%27"),
         ("http://h/v4/", "?a=b", "http://h/v4/?a=b"),
         ("http://h/v4", "a?b=c", "http://h/v4/a?b=c"),
-        ("http://h/v4", "a b\t/é ", "http://h/v4/a%20b/%C3%A9"),
+        ("http://h/v4", "a b/é ", "http://h/v4/a%20b/%C3%A9"),
         ("http://h/v4", "a/./b/../c", "http://h/v4/a/c"),
         ("http://h/v4", "./a/%2E%2e/b", "http://h/v4/b"),
         ("http://h/v4", "a\\b", "http://h/v4/a/b"),
@@ -576,7 +614,7 @@ fn relative_strings_are_appended_to_the_base() {
 #[test]
 fn what_would_leave_the_base_is_refused() {
     for relative in [
-        "//x", "//x/y?q", "\\\\x", "/\\x", "\\/x", " /\t/x", "//u:p@x", "//",
+        "//x", "//x/y?q", "\\\\x", "/\\x", "\\/x", " //x", "//u:p@x", "//",
     ] {
         let message = message(base("http://h/v4").join(relative));
         assert!(
@@ -592,7 +630,6 @@ fn what_would_leave_the_base_is_refused() {
         "%2e%2E/x",
         ".%2e",
         "a\\..\\..\\b",
-        ".\t./x",
         "./..",
         "..?q",
         "../v4/x",
@@ -661,7 +698,7 @@ fn join_never_leaves_the_base() {
                 path == expected.path() || path.starts_with(&below),
                 "{path} {base:?}"
             );
-            let relative = without_blanks(&relative);
+            let relative = relative.trim_matches(' ');
             let expected = match relative.chars().next() {
                 None | Some('?' | '#') => format!("{}{relative}", base.text),
                 Some('/' | '\\') => format!("{}{relative}", directory(&base.text)),
@@ -687,11 +724,10 @@ fn no_error_shows_a_secret() {
         "\\\\",
         "a:",
         "http:\\\\",
-        "/\t/",
         " //",
         " http:/",
         "https:///",
-        "http:\t//",
+        "http:\\//",
         "1",
     ];
     const USERS: &[&str] = &[
@@ -709,6 +745,7 @@ fn no_error_shows_a_secret() {
         "%ff:hunter2@",
         "u:a@hunter2@",
         "u:\thunter2@",
+        "u:hunter2\x7f@",
     ];
     const HOSTS: &[&str] = &[
         "",
