@@ -124,7 +124,8 @@ impl<C: Connector> SessionBuilder<C> {
     /// Its path is never lost: with `http://host/v4`, `/users` and `users` both are
     /// `http://host/v4/users`, `""` is the base itself, `?a=b` adds a query to it, and `..` may not
     /// leave `/v4`. A query or a fragment in it is refused. Its user info becomes the credentials of
-    /// requests that have no `Authorization` of their own, before that of the default headers.
+    /// requests to its origin (scheme, host and port), however their URL is named, that have neither an
+    /// `Authorization` nor a user info of their own; before that of the default headers.
     ///
     /// A reference that a server gave (in a `Link` header, or as the `next` of a page) is relative to
     /// the page that it was on: [`response.url().join(reference)`](crate::Response::url) is where it leads.

@@ -169,8 +169,9 @@
 //! # Credentials
 //!
 //! A request brings its own ([`basic_auth`](RequestBuilder::basic_auth),
-//! [`bearer_auth`](RequestBuilder::bearer_auth), a user info in its URL), or has those that the
-//! session has for its API ([`SessionBuilder::bearer_auth`], [`SessionBuilder::basic_auth`], or those of a
+//! [`bearer_auth`](RequestBuilder::bearer_auth), a user info in its URL or in a
+//! [`base_url`](SessionBuilder::base_url) of its origin), or has those that the session has for its API
+//! ([`SessionBuilder::bearer_auth`], [`SessionBuilder::basic_auth`], or those of a
 //! [`CredentialsProvider`]), or else those of the default headers. A provider is asked again, once for all
 //! requests, before what it gave ends and when a server answers 401.
 //!

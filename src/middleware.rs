@@ -29,6 +29,9 @@ use crate::response::Response;
 /// middleware, every answer is a response. Several stand in the order in which they were
 /// [added](crate::SessionBuilder::middleware), the first one outermost.
 ///
+/// It may set another URI, which leaves the fragment of the first behind, and if it is of another origin
+/// also the `Authorization` that was made of the first URL's user info. Headers that the caller set go along.
+///
 /// The options of a request (time limits, redirects, retries) are in its extensions: a request that is
 /// made anew has the session's. Its `timeout` holds for all middleware together.
 ///

@@ -422,7 +422,8 @@ impl RequestBuilder {
     ///
     /// Its URL is resolved against the base URL; the session's default headers are added when it
     /// is sent, by [`Session::execute`](crate::Session::execute) or as a `Service`. The options of
-    /// this builder (timeout, `raise_for_status`, redirects) travel in its extensions.
+    /// this builder (timeout, `raise_for_status`, redirects) travel in its extensions. If its URI is
+    /// changed to one of another origin, the `Authorization` that was made of a URL's user info is left out.
     ///
     /// # Errors
     ///

@@ -593,3 +593,98 @@ async fn retries_of_the_session_are_within_it() -> Result<()> {
     assert_eq!(log.lock().unwrap().len(), 2);
     Ok(())
 }
+
+/// Sets another URI, and takes away or sets an `Authorization`.
+struct Move(String, Change);
+
+type Change = fn(&mut HeaderMap);
+
+impl Middleware for Move {
+    fn handle(&self, mut request: Request<Body>, next: Next) -> BoxFuture<'_, Result<Response>> {
+        *request.uri_mut() = self.0.parse().unwrap();
+        self.1(request.headers_mut());
+        Box::pin(next.run(request))
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_moved_leaves_behind_what_was_of_its_url() -> Result<()> {
+    let (one, other) = (Server::echo(), Server::echo());
+    let named = |server: &Server, user_info: &str| server.url("/x#part").replace("//", user_info);
+    let base = || one.url("/").replace("//", "//base:b@");
+    let (of_url, of_base) = (Some("Basic dTpw"), Some("Basic YmFzZTpi"));
+    let keeps: Change = |_| {};
+    let removes: Change = |headers| drop(headers.remove(AUTHORIZATION));
+    let sets: Change = |headers| {
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Own x"));
+    };
+    for (from, to, change, arrives, fragment) in [
+        (
+            named(&one, "//u:p@"),
+            one.url("/x"),
+            keeps,
+            of_url,
+            Some("part"),
+        ),
+        (named(&one, "//u:p@"), one.url("/y"), keeps, of_url, None),
+        (named(&one, "//u:p@"), "/y".to_owned(), keeps, of_url, None),
+        (named(&one, "//u:p@"), other.url("/y"), keeps, None, None),
+        (
+            named(&one, "//u:p@"),
+            one.url_by("localhost", "/y"),
+            keeps,
+            None,
+            None,
+        ),
+        (
+            named(&one, "//u:p@"),
+            named(&other, "//base:b@"),
+            keeps,
+            of_base,
+            None,
+        ),
+        (
+            named(&one, "//u:p@"),
+            named(&one, "//base:b@"),
+            keeps,
+            of_base,
+            Some("part"),
+        ),
+        (
+            named(&one, "//u:p@"),
+            other.url("/y"),
+            sets,
+            Some("Own x"),
+            None,
+        ),
+        // Those of the base as well.
+        (named(&one, "//"), one.url("/y"), keeps, of_base, None),
+        (named(&one, "//"), other.url("/y"), keeps, None, None),
+        (named(&other, "//"), one.url("/y"), keeps, of_base, None),
+        (named(&other, "//u:p@"), one.url("/y"), keeps, of_base, None),
+        // What it removes stays away.
+        (named(&one, "//"), one.url("/y"), removes, None, None),
+        (named(&one, "//"), "/y".to_owned(), removes, None, None),
+    ] {
+        let told = format!("{from} to {to}");
+        let session = Session::builder().base_url(base());
+        let moving = session.middleware(Move(to.clone(), change)).open().await?;
+        let answer = moving.get(&from).send().await?;
+        let seen = |answer: &Response| {
+            let seen = answer.headers().get("x-request-authorization");
+            seen.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(seen(&answer).as_deref(), arrives, "{told}");
+        assert_eq!(answer.url().fragment(), fragment, "{told}");
+
+        // One that was built is moved by its caller.
+        let session = Session::builder().base_url(base()).open().await?;
+        let mut built = session.get(&from).build()?;
+        *built.uri_mut() = to.parse().unwrap();
+        change(built.headers_mut());
+        let answer = session.execute(built).await?;
+        assert_eq!(seen(&answer).as_deref(), arrives, "built: {told}");
+        assert_eq!(answer.url().fragment(), fragment, "built: {told}");
+    }
+    Ok(())
+}

@@ -392,26 +392,59 @@ async fn credentials_arrive_by_basic_bearer_and_url_and_the_last_one_named_count
     }
     assert_closed(session, &server, 1, 11).await;
 
-    // Those of a base go with everything below it, and win over default headers.
-    let base = server.url("/v1").replace("//", "//Ada:l@");
-    let defaults = one_header(AUTHORIZATION, "Default x");
+    Ok(())
+}
+
+/// `Ada:l`, by the echoing server.
+const OF_BASE: Option<&str> = Some("Basic QWRhOmw=");
+
+#[tokio::test]
+async fn user_info_of_a_base_goes_to_its_origin_however_that_is_named() -> Result<()> {
+    let (server, other) = (Server::echo(), Server::echo());
     let session = Session::builder()
-        .base_url(base)
-        .default_headers(defaults)
+        .base_url(server.url("/v1").replace("//", "//Ada:l@"))
+        .default_headers(one_header(AUTHORIZATION, "Default x"))
         .open()
         .await?;
-    let below = session.get("/x").send().await?;
-    assert_eq!(
-        seen(&below, "authorization").as_deref(),
-        Some("Basic QWRhOmw=")
-    );
+    let by_default = Some("Default x");
+    let same = server.url("/x");
+    let own = same.replace("//", "//b:c@");
+    for (request, arrives) in [
+        (session.get("/x"), OF_BASE),
+        (session.get(""), OF_BASE),
+        (session.get("a b"), OF_BASE),
+        (session.get(&same), OF_BASE),
+        (session.get(same.replace("http", "HTTP")), OF_BASE),
+        (session.get(&same).bearer_auth("t"), Some("Bearer t")),
+        (session.get(&own), Some("Basic Yjpj")),
+        (session.get(&same).skip_auto_headers([AUTHORIZATION]), None),
+        // The same server by another name, and another one.
+        (session.get(server.url_by("localhost", "/x")), by_default),
+        (session.get(other.url("/x")), by_default),
+    ] {
+        let again = request.try_clone().expect("it has no body").build()?;
+        for answer in [request.send().await?, session.execute(again).await?] {
+            let url = answer.url();
+            assert_eq!(seen(&answer, "authorization").as_deref(), arrives, "{url}");
+        }
+    }
+    let ready = Request::get(&same).body(Body::empty()).expect("a URI");
+    let answer = session.execute(ready).await?;
+    assert_eq!(seen(&answer, "authorization").as_deref(), OF_BASE);
+    drop(answer);
     assert!(!format!("{session:?}").contains("Ada"));
-    let elsewhere = session.get(server.url("/x")).send().await?;
-    assert_eq!(
-        seen(&elsewhere, "authorization").as_deref(),
-        Some("Default x")
-    );
-    assert_closed(session, &server, 1, 1).await;
+    let holder = SessionHolder::builder()
+        .base_url(server.url("/v1").replace("//", "//Ada:l@"))
+        .build()?;
+    for url in ["/x", &same] {
+        assert!(
+            holder
+                .get(url)
+                .build()?
+                .headers()
+                .contains_key(AUTHORIZATION)
+        );
+    }
     Ok(())
 }
 

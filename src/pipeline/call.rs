@@ -11,11 +11,12 @@ use super::headers::retain;
 
 use crate::body::Body;
 use crate::config::{OwnTimeouts, RaiseForStatus};
-use crate::error::Result;
+use crate::credentials::Credentials;
+use crate::error::{ErrorKind, Result};
 use crate::pool::Outgoing;
 use crate::redirect::RedirectPolicy;
 use crate::retry::RetryPolicy;
-use crate::url::{BaseUrl, Location, Target, no_base};
+use crate::url::{BaseUrl, Location, Target, UserInfo, no_base};
 
 /// What one request sets for itself. Travels in the extensions of an `http::Request`.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +29,20 @@ pub(crate) struct CallOptions {
     pub(crate) idempotent: bool,
     pub(crate) redirect: Option<Arc<RedirectPolicy>>,
     pub(crate) retry: Option<Arc<RetryPolicy>>,
-    /// Of the URL, as a URI has none.
-    fragment: Option<Box<str>>,
+    /// Whether the `Authorization` is made of a URL's user info.
+    by_url: bool,
+    completed: Option<Box<Completed>>,
     /// Headers that it does not get by itself, be they of the session's own.
     pub(crate) skipped_headers: Option<Arc<[HeaderName]>>,
+}
+
+/// What a request was completed for, when it leaves as an `http::Request`, whose URI may be changed.
+#[derive(Debug, Clone)]
+struct Completed {
+    /// Has the fragment, too, as a URI has none.
+    target: Target,
+    /// Made of its user info.
+    authorization: Option<HeaderValue>,
 }
 
 impl CallOptions {
@@ -78,7 +89,11 @@ impl Call {
         let mut options = head.extensions.remove::<CallOptions>().unwrap_or_default();
         let location = if head.uri.scheme().is_some() {
             let mut target = Target::from_uri(&head.uri)?;
-            target.fragment = options.fragment.take();
+            if let Some(completed) = &mut options.completed
+                && completed.target.uri == target.uri
+            {
+                target.fragment = completed.target.fragment.take();
+            }
             Location::Absolute(target)
         } else {
             Location::Relative(head.uri.to_string().into())
@@ -106,12 +121,17 @@ impl Call {
         } = self.outgoing;
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = target.uri;
+        *request.uri_mut() = target.uri.clone();
         *request.version_mut() = version;
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
         self.options.idempotent = idempotent;
-        self.options.fragment = target.fragment;
+        let authorization = request.headers().get(AUTHORIZATION);
+        let authorization = authorization.filter(|_| self.options.by_url).cloned();
+        self.options.completed = Some(Box::new(Completed {
+            target,
+            authorization,
+        }));
         request.extensions_mut().insert(self.options);
         request
     }
@@ -164,7 +184,53 @@ impl Call {
             *target = mem::take(target).append_query(&self.query)?;
         }
         let user_info = target.user_info.take();
-        let user_info = user_info.filter(|_| !self.options.skips(&AUTHORIZATION, skipped));
-        self.outgoing.check(user_info)
+        let is_settled = match self.options.completed.take() {
+            None => false,
+            Some(completed) => self.is_settled(&completed, user_info.as_ref()),
+        };
+        self.outgoing.check()?;
+        self.authorize(user_info.as_ref(), base.filter(|_| !is_settled), skipped)
+    }
+
+    /// Whether its credentials are those of before: it goes to the origin that it was completed for, and
+    /// has no `own` user info. Else it leaves behind what that one's URL gave it.
+    fn is_settled(&mut self, completed: &Completed, own: Option<&UserInfo>) -> bool {
+        let (target, outgoing, _) = self.parts();
+        let headers = &mut outgoing.headers;
+        let stays = own.is_none() && target.is_of_origin(&completed.target.uri);
+        let of_url = completed.authorization.as_ref();
+        let has_kept = of_url.is_some() && headers.get(AUTHORIZATION) == of_url;
+        if has_kept && !stays {
+            retain(headers, |name| name != AUTHORIZATION);
+        }
+        self.options.by_url = has_kept && stays;
+        stays
+    }
+
+    /// Gives a request that has no credentials those of its URL, or else of a base of its origin.
+    fn authorize(
+        &mut self,
+        own: Option<&UserInfo>,
+        base: Option<&BaseUrl>,
+        skipped: &[HeaderName],
+    ) -> Result<()> {
+        let bases = base.and_then(BaseUrl::user_info);
+        let Some(user_info) = own.or(bases) else {
+            return Ok(());
+        };
+        let (target, outgoing, options) = self.parts();
+        let is_meant = own.is_some() || base.is_some_and(|base| base.is_of_origin(&target.uri));
+        if !is_meant
+            || outgoing.headers.contains_key(AUTHORIZATION)
+            || options.skips(&AUTHORIZATION, skipped)
+        {
+            return Ok(());
+        }
+        let password = user_info.password.as_deref();
+        let credentials = Credentials::basic(&user_info.username, password)
+            .map_err(|error| error.with_kind(ErrorKind::Url))?;
+        outgoing.headers.insert(AUTHORIZATION, credentials.value);
+        self.options.by_url = true;
+        Ok(())
     }
 }

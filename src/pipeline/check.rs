@@ -1,22 +1,20 @@
 //! What is refused before it goes out, and what is filled in so that it arrives.
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use url::Host;
 
 use super::headers::mark_sensitive;
-use crate::credentials::Credentials;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::pool::Outgoing;
-use crate::url::UserInfo;
 
 /// The message's framing headers, which are never a session's defaults.
 pub(crate) const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
 
 impl Outgoing {
-    /// Refuses what would break the exchange, and moves the URL's credentials to their header.
-    pub(super) fn check(&mut self, user_info: Option<UserInfo>) -> Result<()> {
+    /// Refuses what would break the exchange.
+    pub(super) fn check(&mut self) -> Result<()> {
         if !matches!(self.version, Version::HTTP_10 | Version::HTTP_11) {
             return Err(Error::builder(format!(
                 "{:?} cannot be asked for by a request: it is negotiated with the server",
@@ -38,14 +36,6 @@ impl Outgoing {
             return Err(Error::builder(
                 "a streamed body needs a Content-Length in HTTP/1.0, which has no chunks",
             ));
-        }
-        if let Some(user_info) = user_info
-            && !self.headers.contains_key(AUTHORIZATION)
-        {
-            let password = user_info.password.as_deref();
-            let credentials = Credentials::basic(&user_info.username, password)
-                .map_err(|error| error.with_kind(ErrorKind::Url))?;
-            self.headers.insert(AUTHORIZATION, credentials.value);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use http::Uri;
 
 use super::plain::{count_dots, is_plain_path_and_query};
 use super::refusal::{before_query, check_controls, shown};
-use super::target::{Location, Target, with_path_and_query};
+use super::target::{Location, Target, UserInfo, with_path_and_query};
 use crate::error::{Error, Result};
 
 /// The URL that relative strings are appended to.
@@ -53,15 +53,17 @@ impl BaseUrl {
             [b'/' | b'\\', ..] => [directory(&self.text), relative].concat(),
             _ => [directory(&self.text), "/", relative].concat(),
         };
-        let mut target = Target::from_text(&text)?;
-        target.user_info.clone_from(&self.target.user_info);
-        Ok(target)
+        Target::from_text(&text)
     }
 
     /// Whether it has the scheme, host and port of a URL that is normalised, as it is itself.
     pub(crate) fn is_of_origin(&self, uri: &Uri) -> bool {
-        let own = &self.target.uri;
-        own.scheme() == uri.scheme() && own.authority() == uri.authority()
+        self.target.is_of_origin(uri)
+    }
+
+    /// The credentials of the requests to its origin.
+    pub(crate) fn user_info(&self) -> Option<&UserInfo> {
+        self.target.user_info.as_ref()
     }
 
     /// The base, normalised and without its user info.
@@ -72,16 +74,12 @@ impl BaseUrl {
     fn append_plain(&self, plain: &str) -> Result<Target> {
         let path = self.target.uri.path();
         let path_and_query = match plain.as_bytes() {
-            [] => return Ok(self.target.clone()),
+            [] => return Ok(self.target.uri.clone().into()),
             [b'/', ..] => [directory(path), plain].concat(),
             [b'?', ..] => [path, plain].concat(),
             _ => [directory(path), "/", plain].concat(),
         };
-        Ok(Target {
-            uri: with_path_and_query(&self.target.uri, path_and_query)?,
-            fragment: None,
-            user_info: self.target.user_info.clone(),
-        })
+        with_path_and_query(&self.target.uri, path_and_query).map(Target::from)
     }
 
     fn check_stays_below(&self, relative: &str) -> Result<()> {

@@ -90,6 +90,11 @@ impl Target {
         Self::from_text(&format!("{scheme}://{authority}{path_and_query}"))
     }
 
+    /// Whether it has the scheme, host and port of a URI that is normalised, as its own is.
+    pub(crate) fn is_of_origin(&self, uri: &Uri) -> bool {
+        self.uri.scheme() == uri.scheme() && self.uri.authority() == uri.authority()
+    }
+
     /// Appends a query that is encoded already, with `?` or `&` as is needed.
     ///
     /// An empty one changes nothing. What `url::Url` would encode in a query is encoded.
