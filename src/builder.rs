@@ -144,19 +144,26 @@ impl<C: Connector> SessionBuilder<C> {
     /// Without one, no `Accept` is sent, which says the same as `*/*` (RFC 9110 §12.5.1); here is where to
     /// set that for a server that insists on it.
     ///
+    /// They go with each request, whatever host its URL names, be it a URL that an answer gave, such as the
+    /// `Link` to the next page; a redirect takes [harmless ones](crate#redirects) alone to another origin. A secret is
+    /// therefore for [`bearer_auth`](Self::bearer_auth), [`basic_auth`](Self::basic_auth) or
+    /// [`credentials`](Self::credentials): with a [`base_url`](Self::base_url), these go to its origin and to
+    /// trusted ones alone.
+    ///
     /// # Examples
     ///
-    /// A token that does not change; [`credentials`](Self::credentials) is for one that does.
-    ///
     /// ```
-    /// use hyper_session::header::{ACCEPT, AUTHORIZATION};
+    /// use hyper_session::header::{ACCEPT, ACCEPT_LANGUAGE};
     /// use hyper_session::{HeaderMap, HeaderValue, SessionHolder};
     ///
-    /// let mut token = HeaderValue::from_static("Bearer opaque");
-    /// token.set_sensitive(true); // not shown by `Debug`, not kept in a table by HTTP/2
     /// let json = HeaderValue::from_static("application/json");
-    /// let headers = HeaderMap::from_iter([(AUTHORIZATION, token), (ACCEPT, json)]);
-    /// let holder: SessionHolder = SessionHolder::builder().default_headers(headers).build()?;
+    /// let language = HeaderValue::from_static("nl");
+    /// let headers = HeaderMap::from_iter([(ACCEPT, json), (ACCEPT_LANGUAGE, language)]);
+    /// let holder: SessionHolder = SessionHolder::builder()
+    ///     .base_url("http://localhost:8080/v1")
+    ///     .default_headers(headers)
+    ///     .bearer_auth("opaque")
+    ///     .build()?;
     /// # drop(holder);
     /// # Ok::<(), hyper_session::Error>(())
     /// ```
@@ -402,25 +409,25 @@ impl<C: Connector> SessionBuilder<C> {
     ///
     /// It uses the session that it gets. A call through the holder from inside the hook fails with
     /// [`ErrorKind::Closed`], as the session is not open yet; from a task that the hook spawns and
-    /// awaits it would wait for ever.
+    /// awaits it would wait for ever. To log in for a token is for a provider of
+    /// [`credentials`](Self::credentials): default headers go to every host.
     ///
     /// # Examples
     ///
     /// ```
-    /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-    /// use hyper_session::{Error, SessionHolder};
+    /// use hyper_session::{BoxError, HeaderMap, HeaderValue, SessionHolder};
     ///
     /// let holder: SessionHolder = SessionHolder::builder()
     ///     .base_url("http://localhost:8080/v1")
     ///     .on_open(|session| async move {
-    ///         let token = session.post("/login").send().await?.text().await?;
-    ///         let mut headers = HeaderMap::new();
-    ///         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-    ///         Ok::<_, Error>(session.with_default_headers(headers))
+    ///         let version = session.get("/newest-version").send().await?.text().await?;
+    ///         let version = HeaderValue::try_from(version)?;
+    ///         let headers = HeaderMap::from_iter([("api-version".parse()?, version)]);
+    ///         Ok::<_, BoxError>(session.with_default_headers(headers))
     ///     })
     ///     .build()?;
     /// # drop(holder);
-    /// # Ok::<(), Error>(())
+    /// # Ok::<(), hyper_session::Error>(())
     /// ```
     pub fn on_open<F, Fut, E>(mut self, hook: F) -> Self
     where

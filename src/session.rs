@@ -132,7 +132,8 @@ impl Session {
 
     /// Derives a session on the same pool whose requests have these headers as well, unless they
     /// bring their own; in place of the session's of the same names. `Content-Length` and `Transfer-Encoding`
-    /// are left out, and so is a `Host` that is none.
+    /// are left out, and so is a `Host` that is none. They go to every host, see
+    /// [`default_headers`](crate::SessionBuilder::default_headers).
     pub fn with_default_headers(&self, mut headers: HeaderMap) -> Self {
         let has_host = check_host(&headers).is_ok();
         retain(&mut headers, |name| {
