@@ -132,6 +132,33 @@ async fn one_that_does_not_speak_http_is_a_protocol_error() {
 }
 
 #[tokio::test]
+async fn one_that_codes_its_body_as_nobody_asked_is_a_protocol_error() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nok",
+        "HTTP/1.1 302 Found\r\nlocation: /ok\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        for end in [End::Stay, End::Close] {
+            for error in assert_bad(answer, end, &[ErrorKind::Protocol]).await {
+                assert!(error.to_string().contains("Transfer-Encoding"), "{error}");
+            }
+        }
+    }
+    // There is no body to be coded.
+    let peer = RawPeer::answering(b"HTTP/1.1 304 Not Modified\r\ntransfer-encoding: gzip\r\n\r\n");
+    let session = open().await;
+    for _ in 0..2 {
+        assert_eq!(get(&session, &peer.url("/")).await.unwrap(), "");
+    }
+    assert_books(&session, Accounts::idle(1), 1, 1);
+}
+
+#[tokio::test]
 async fn one_that_ends_in_the_middle_of_the_body_has_truncated_it() {
     for answer in [
         "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n",

@@ -7,7 +7,7 @@ use url::Host;
 
 use super::headers::mark_sensitive;
 use crate::error::{Error, Result};
-use crate::pool::Outgoing;
+use crate::pool::{Outgoing, has_other_coding};
 
 /// The message's framing headers, which are never a session's defaults.
 pub(crate) const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
@@ -105,12 +105,7 @@ impl Outgoing {
     /// RFC 9112 §6.1: `chunked` comes last, and once. No other coding is done here, and none is known to
     /// have been done to the body.
     fn check_coding(&self) -> Result<()> {
-        let mut codings = self.headers.get_all(TRANSFER_ENCODING).iter();
-        let Some(coding) = codings.next() else {
-            return Ok(());
-        };
-        let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !is_chunked || codings.next().is_some() {
+        if has_other_coding(&self.headers) {
             return Err(Error::builder(
                 "the Transfer-Encoding is not `chunked` alone (RFC 9112 §6.1)",
             ));

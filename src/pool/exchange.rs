@@ -23,7 +23,8 @@ use super::failure::{Failure, is_stale};
 use super::flood::Flood;
 use super::incoming::Incoming;
 use super::limit::Limit;
-use super::message::{Outgoing, Terms};
+use super::message::{Outgoing, Terms, has_other_coding};
+use super::meter::End;
 use super::sending::{PATIENCE, Sending, Stage};
 use super::shared::{Exchange, Pool};
 use super::timer::millis;
@@ -84,7 +85,8 @@ impl Pool {
                     let answered_at = Instant::now();
                     let times = (queue, answered_at - sent_at);
                     let now = self.clock.at(answered_at);
-                    return Ok(exchange.answered(response, limit, draft.upload, times, now));
+                    let answer = exchange.answered(response, limit, draft.upload, times, now);
+                    return answer.map_err(Error::after_sending);
                 }
                 Err(failure) => failure,
             };
@@ -172,10 +174,6 @@ impl Exchange {
         answer.await.map_err(|error| Failure::of(error, lane))
     }
 
-    #[allow(
-        clippy::unnecessary_box_returns,
-        reason = "it is boxed where it is made, see `Pool::send`"
-    )]
     fn answered<A: From<(Parts, Incoming)>>(
         mut self,
         response: Response<hyper::body::Incoming>,
@@ -183,7 +181,7 @@ impl Exchange {
         upload: Sending,
         (queue, head): (Duration, Duration),
         now: u64,
-    ) -> Box<A> {
+    ) -> Result<Box<A>> {
         let (lane, _) = self.parts();
         let reused = lane.meter().answered();
         let course = Course {
@@ -195,12 +193,22 @@ impl Exchange {
         let (head, body) = response.into_parts();
         if let Lane::Http1(connection) = lane {
             connection.age.answered(&head.headers);
+            let mut ambiguous = false;
+            if body.size_hint().exact().is_none() {
+                if has_other_coding(&head.headers) {
+                    connection.link.meter.end(End::Error);
+                    return Err(Error::new(ErrorKind::Protocol).with_message(
+                        "the response's Transfer-Encoding is not `chunked` alone, which is all that was \
+                         asked for (RFC 9112 §6.1)",
+                    ));
+                }
+                ambiguous = is_ambiguous(&head.headers);
+            }
             // Of a body that was not asked for, the connection would wait for ever.
-            let ambiguous = body.size_hint().exact().is_none() && is_ambiguous(&head.headers);
             connection.reusable &= !ambiguous && !upload.is_held_back();
         }
         let incoming = Incoming::new(self, body, limit, upload, course, now);
-        Box::new(A::from((head, incoming)))
+        Ok(Box::new(A::from((head, incoming))))
     }
 }
 

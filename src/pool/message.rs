@@ -1,6 +1,6 @@
 //! A request, and the message that goes on the wire for it.
 
-use http::header::{ACCEPT_ENCODING, HOST, RANGE};
+use http::header::{ACCEPT_ENCODING, HOST, RANGE, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
@@ -117,6 +117,14 @@ impl Outgoing {
         }
         message
     }
+}
+
+/// Whether a message's body is in a transfer coding that is neither asked for nor made here: all but
+/// `chunked`, once.
+pub(crate) fn has_other_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_some_and(|first| !is_chunked(first)) || codings.next().is_some()
 }
 
 fn path_of(uri: &Uri) -> Uri {

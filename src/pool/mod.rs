@@ -99,7 +99,7 @@ mod close;
 mod owner;
 
 pub(crate) use incoming::Incoming;
-pub(crate) use message::{Outgoing, Terms};
+pub(crate) use message::{Outgoing, Terms, has_other_coding};
 pub(crate) use owner::{Lease, Owner};
 pub(crate) use shared::Pool;
 pub use stats::{CloseReport, ClosedBy, OriginStats, Stats};
