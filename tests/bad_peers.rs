@@ -131,6 +131,33 @@ async fn one_that_does_not_speak_http_is_a_protocol_error() {
     }
 }
 
+/// hyper has one error for the first two and for a head that is too large.
+#[tokio::test]
+async fn one_whose_body_is_longer_than_any_is_not_said_to_have_a_large_head_alone() {
+    for (answer, names) in [
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nok",
+            "a Content-Length that no body can have",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551614\r\n\r\nok",
+            "a Content-Length that no body can have",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\nok",
+            "content-length",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 0x2\r\n\r\nok",
+            "content-length",
+        ),
+    ] {
+        for error in assert_bad(answer, End::Stay, &[ErrorKind::Protocol]).await {
+            assert!(chain(&error).contains(names), "{}", chain(&error));
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_that_codes_its_body_as_nobody_asked_is_a_protocol_error() {
     for answer in [

@@ -65,7 +65,8 @@ pub(super) fn is_stale(error: &hyper::Error) -> bool {
     !error.is_parse() && !is_reset(error)
 }
 
-/// Whether the head of the answer was beyond a limit.
+/// Whether the head of the answer was beyond a limit: one of the two that can be set, or hyper's own, of
+/// what `Content-Length` can say, which it tells in the same words.
 fn is_too_large(error: &hyper::Error) -> bool {
     // hyper has a method for that, but only where its server is built in.
     error.is_parse() && error.to_string() == "message head is too large"
@@ -93,8 +94,9 @@ impl Exchange {
         } else if is_too_large(&error) {
             Error::new(ErrorKind::Protocol)
                 .with_message(format!(
-                    "the response's head is longer than http1_max_header_size, which is {} bytes, or has \
-                     more headers than http1_max_headers, which is {}",
+                    "the response's head is longer than http1_max_header_size, which is {} bytes, has \
+                     more headers than http1_max_headers, which is {}, or a Content-Length that no body \
+                     can have",
                     http.http1_max_header_size,
                     http.http1_max_headers.unwrap_or(MAX_HEADERS),
                 ))
