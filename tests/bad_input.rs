@@ -432,6 +432,15 @@ async fn a_version_or_method_that_cannot_be_spoken_is_refused() -> Result<()> {
                 as Start,
             "CONNECT",
         ),
+        (
+            Box::new(|holder: &SessionHolder, _| holder.request(Method::TRACE, "/").body("s3cret"))
+                as Start,
+            "a TRACE request has no body",
+        ),
+        (
+            Box::new(|holder: &SessionHolder, _| streamed(holder.request(Method::TRACE, "/"))),
+            "a TRACE request has no body",
+        ),
     ];
     assert_each_is_refused(ErrorKind::Builder, cases).await
 }

@@ -26,6 +26,11 @@ impl Outgoing {
                 "CONNECT cannot be sent: it asks for a tunnel, which a session does not make",
             ));
         }
+        if self.method == Method::TRACE && self.body.length() != Some(0) {
+            return Err(Error::builder(
+                "a TRACE request has no body (RFC 9110 §9.3.8)",
+            ));
+        }
         if !self.headers.is_empty() {
             mark_sensitive(&mut self.headers);
             check_host(&self.headers)?;
