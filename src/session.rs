@@ -81,7 +81,8 @@ impl Session {
     ///
     /// An absolute `url` is taken as it is. A relative one is appended to the path of the
     /// [`base_url`](crate::SessionBuilder::base_url). Either is read as browsers do, which encode what has to be,
-    /// but for control characters (C0 and DEL), which are refused wherever they are.
+    /// but for control characters (C0 and DEL), which are refused wherever they are, and for an http URL that
+    /// has no `//`, such as `http:x`.
     pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
         RequestBuilder::for_session(Arc::clone(&self.client), method, url.as_ref())
     }

@@ -93,6 +93,10 @@ async fn a_url_that_does_not_parse_or_is_neither_http_nor_https_is_refused() -> 
     let cases = vec![
         (url("http://"), "no host"),
         (url("http://?s3cret"), "no host"),
+        (url("http:x"), "does not have `//`"),
+        (url("http:user:s3cret@evil.test/"), "does not have `//`"),
+        (url("https:/evil.test/s3cret"), "does not have `//`"),
+        (url("http:///evil.test/s3cret"), "does not have `//`"),
         (
             url("http://[::1/s3cret"),
             "invalid IPv6 address in \"[::1\"",
@@ -580,6 +584,7 @@ async fn a_base_url_that_cannot_be_is_refused() {
             "base_url \"/v1\" is relative",
         ),
         (|b| b.base_url("//host/v1"), ErrorKind::Url, "is relative"),
+        (|b| b.base_url("http:host"), ErrorKind::Url, "have `//`"),
         (|b| b.base_url(""), ErrorKind::Url, "is relative"),
         (
             |b| b.base_url("http://user:s3cret@host:x/"),

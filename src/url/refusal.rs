@@ -25,6 +25,21 @@ pub(super) fn check_controls(input: &str) -> Result<()> {
     )))
 }
 
+/// Refuses an http URL that does not have two slashes before its host: browsers take any number of them, so
+/// that `http:users` and `http:///users` would be of the host `users`, which nobody means. RFC 9110 §4.2.1
+/// has it that a URL without a host is to be rejected.
+pub(super) fn check_slashes(input: &str, url: &Url) -> Result<()> {
+    let after_scheme = input.split_once(':').map_or("", |(_, rest)| rest);
+    let is_slash = |c: &char| matches!(c, '/' | '\\');
+    let slashes = after_scheme.chars().take_while(is_slash).count();
+    if matches!(url.scheme(), "http" | "https") && slashes != 2 {
+        return Err(Error::url_invalid(
+            "the URL does not have `//` between its scheme and its host",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn not_http(url: &Url) -> Error {
     // `user:password@host` has a scheme, too.
     if !url.has_authority() && url.as_str().contains('@') {

@@ -9,7 +9,8 @@ use url::{ParseError, Position, Url};
 
 use super::plain::{QUERY, is_in, is_plain_path_and_query, parse_plain, scan_authority};
 use super::refusal::{
-    MAX_LEN, before_query, check_controls, no_base, not_a_uri, not_http, too_long, unparsable,
+    MAX_LEN, before_query, check_controls, check_slashes, no_base, not_a_uri, not_http, too_long,
+    unparsable,
 };
 use crate::error::{Error, Result};
 
@@ -44,7 +45,7 @@ impl Location {
     /// Reads `input` as `url::Url` does, but for control characters, which are refused.
     ///
     /// Only an input without a scheme is relative. `a:b/c` has the scheme `a`, hence is an error as
-    /// `ftp://…` is one; `./a:b/c` is the way to write that path.
+    /// `ftp://…` is one; `./a:b/c` is the way to write that path. So is `http:a`, which would be the host `a`.
     pub(crate) fn parse(input: &str) -> Result<Self> {
         if let Some(uri) = parse_plain(input) {
             return Ok(Self::Absolute(uri.into()));
@@ -57,7 +58,10 @@ impl Location {
             return Ok(Self::Relative(input.into()));
         }
         match Url::parse(input) {
-            Ok(url) => Target::from_url(&url).map(Self::Absolute),
+            Ok(url) => {
+                check_slashes(input, &url)?;
+                Target::from_url(&url).map(Self::Absolute)
+            }
             Err(ParseError::RelativeUrlWithoutBase) => Ok(Self::Relative(input.into())),
             Err(why) => Err(unparsable(input, why)),
         }

@@ -401,7 +401,6 @@ fn only_an_input_without_a_scheme_is_relative() {
         };
         assert_eq!(&*kept, input);
     }
-    assert_eq!(text(&absolute("http:h")), "http://h/");
     assert_eq!(text(&absolute(" https:\\\\h\\x ")), "https://h/x");
 }
 
@@ -412,6 +411,26 @@ fn errors_name_what_is_wrong() {
         ("http://", "the URL has no host"),
         ("http://?q", "the URL has no host"),
         ("http://u:p@/x", "the URL has no host"),
+        (
+            "http:h",
+            "the URL does not have `//` between its scheme and its host",
+        ),
+        (
+            " HTTPS:u:p@h",
+            "the URL does not have `//` between its scheme and its host",
+        ),
+        (
+            "http:/h?q",
+            "the URL does not have `//` between its scheme and its host",
+        ),
+        (
+            "http:\\/\\h",
+            "the URL does not have `//` between its scheme and its host",
+        ),
+        (
+            "https:///h",
+            "the URL does not have `//` between its scheme and its host",
+        ),
         (
             "http://u:p@h:99999/x?q",
             "the URL does not parse: invalid port number in \"h:99999\"",
