@@ -144,7 +144,31 @@ async fn what_cannot_be_sent_is_refused_before_anything_goes_out() -> Result<()>
         ),
         (
             Form::new().part("a", text().header("Content-Disposition", "inline")),
-            "a part's Content-Disposition is",
+            "a part's `content-disposition` is",
+        ),
+        (
+            Form::new().part("a", text().header("content-length", 4)),
+            "a part's `content-length` would be",
+        ),
+        (
+            Form::mixed().unnamed_part(text().header("Transfer-Encoding", "chunked")),
+            "a part's `transfer-encoding` would be",
+        ),
+        (
+            Form::new().part("a", text().content_type("")),
+            "a part's `content-type` is empty",
+        ),
+        (
+            Form::related().unnamed_part(text().header("Content-Type", " ")),
+            "a part's `content-type` is empty",
+        ),
+        (
+            Form::new().text("next\u{85}line", ""),
+            r#"the name of a part has a control character: "next\u{85}line""#,
+        ),
+        (
+            Form::new().part("a", text().file_name("\u{9f}")),
+            "the filename of a part has a control",
         ),
         (
             Form::new().part("a", Part::form(Form::mixed().text("\x7f", ""))),

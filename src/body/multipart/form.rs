@@ -22,7 +22,8 @@ const SHORT: usize = 4 * 1024;
 ///
 /// Sent with its length where all parts know theirs, and once more after a dead connection where all
 /// parts can be. Names go out as browsers write them, quotes, CR and LF as `%22`, `%0D` and `%0A`, so
-/// that none can become a header or another part. Other control characters in names are refused.
+/// that none can become a header or another part. Other control characters in names (C0, DEL and C1) are
+/// refused.
 ///
 /// Never fails on the way: what is wrong with it is reported when the request is sent or built.
 #[must_use = "a form does nothing until it is sent"]
@@ -192,7 +193,7 @@ fn quoted(parameter: &str, value: &str) -> Result<String> {
             '"' => quoted.push_str("%22"),
             '\r' => quoted.push_str("%0D"),
             '\n' => quoted.push_str("%0A"),
-            control if control.is_ascii_control() => {
+            control if control.is_control() => {
                 return Err(Error::builder(format!(
                     "the {parameter} of a part has a control character: {value:?}"
                 )));

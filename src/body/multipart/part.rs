@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::media_type;
@@ -62,8 +62,12 @@ impl Part {
         self.header(CONTENT_TYPE, content_type)
     }
 
-    /// Adds a header, beside those of the same name that it has. Not `Content-Disposition`, which is made
-    /// of the names.
+    /// Adds a header, beside those of the same name that it has. Refused are `Content-Disposition`, which is
+    /// made of the names, `Content-Length` and `Transfer-Encoding`, as the boundaries alone say where a part
+    /// ends, and an empty `Content-Type`.
+    ///
+    /// In a form (not in `multipart/mixed` or `related`), a server ignores all but `Content-Type` and
+    /// `Content-Transfer-Encoding` (RFC 7578 §4.8).
     pub fn header<K, V>(mut self, name: K, value: V) -> Self
     where
         HeaderName: TryFrom<K>,
@@ -87,15 +91,23 @@ impl Part {
         let name = HeaderName::try_from(name).map_err(|error| {
             Error::builder("invalid name of a part's header").with_source(error.into())
         })?;
-        if name == CONTENT_DISPOSITION {
-            return Err(Error::builder(
-                "a part's Content-Disposition is made of its names",
-            ));
+        let refused = match name {
+            CONTENT_DISPOSITION => Some("is made of its names"),
+            CONTENT_LENGTH | TRANSFER_ENCODING => {
+                Some("would be a second word on where it ends, which its boundary says")
+            }
+            _ => None,
+        };
+        if let Some(why) = refused {
+            return Err(Error::builder(format!("a part's `{name}` {why}")));
         }
         let value = HeaderValue::try_from(value).map_err(|error| {
             Error::builder(format!("invalid value of a part's header `{name}`"))
                 .with_source(error.into())
         })?;
+        if name == CONTENT_TYPE && value.as_bytes().trim_ascii().is_empty() {
+            return Err(Error::builder("a part's `content-type` is empty"));
+        }
         self.headers.append(name, value);
         Ok(())
     }
