@@ -148,6 +148,7 @@ mod bombs {
     use tokio::runtime;
 
     use super::support::coding::{BOMB_WINDOW, CODINGS, bomb, gzip, zstd};
+    use super::support::server::{Body, full};
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
@@ -164,11 +165,19 @@ mod bombs {
                     }
                 }
             });
-            let mut answer = respond(StatusCode::OK, body);
-            let value = HeaderValue::from_static(coding);
-            answer.headers_mut().insert(CONTENT_ENCODING, value);
-            answer
+            coded(coding, body)
         })
+    }
+
+    fn serving(coding: &'static str, body: Vec<u8>) -> Server {
+        Server::start(async move |_| coded(coding, full(body.clone())))
+    }
+
+    fn coded(coding: &'static str, body: Body) -> http::Response<Body> {
+        let mut answer = respond(StatusCode::OK, body);
+        let value = HeaderValue::from_static(coding);
+        answer.headers_mut().insert(CONTENT_ENCODING, value);
+        answer
     }
 
     /// Runs it here, and says how many bytes were allocated here at the most.
@@ -228,13 +237,7 @@ mod bombs {
         // Two mebibytes of gzip members that mean nothing: the outer coding makes it of next to nothing.
         let nothing = gzip(b"").repeat(120_000);
         assert!(nothing.len() as u64 > 2 * MIB);
-        let body = gzip(&nothing);
-        let server = Server::start(async move |_| {
-            let mut answer = text(body.clone());
-            let twice = HeaderValue::from_static("gzip, gzip");
-            answer.headers_mut().insert(CONTENT_ENCODING, twice);
-            answer
-        });
+        let server = serving("gzip, gzip", gzip(&nothing));
         let session = Session::builder().base_url(server.url("/")).open().await?;
         let allowed: Response = session.get("").max_body(2 * MIB).send().await?;
         assert_eq!(allowed.text().await?, "");
@@ -245,13 +248,7 @@ mod bombs {
 
     #[tokio::test]
     async fn what_is_coded_twice_is_counted_as_what_it_means() -> Result<()> {
-        let body = gzip(&gzip(b"0123456789"));
-        let server = Server::start(async move |_| {
-            let mut answer = text(body.clone());
-            let twice = HeaderValue::from_static("gzip, gzip");
-            answer.headers_mut().insert(CONTENT_ENCODING, twice);
-            answer
-        });
+        let server = serving("gzip, gzip", gzip(&gzip(b"0123456789")));
         let session = Session::builder().base_url(server.url("/")).open().await?;
         let allowed: Response = session.get("").max_body(10).send().await?;
         assert_eq!(allowed.text().await?, "0123456789");
@@ -262,13 +259,7 @@ mod bombs {
 
     #[tokio::test]
     async fn others_have_their_turn_while_a_bomb_expands() -> Result<()> {
-        let body = zstd(&vec![0; 32 << 20]);
-        let server = Server::start(async move |_| {
-            let mut answer = text(body.clone());
-            let value = HeaderValue::from_static("zstd");
-            answer.headers_mut().insert(CONTENT_ENCODING, value);
-            answer
-        });
+        let server = serving("zstd", zstd(&vec![0; 32 << 20]));
         let session = Session::builder().open().await?;
         let answer = session.get(server.url("/")).send().await?;
         // All of it has come: nothing is waited for any more.
