@@ -163,7 +163,9 @@ impl Call {
         base: Option<&BaseUrl>,
         skipped: &[HeaderName],
     ) -> Result<()> {
-        join_own(&mut self.outgoing.headers);
+        if !self.outgoing.headers.is_empty() {
+            join_own(&mut self.outgoing.headers);
+        }
         // Taken once: a request whose header was removed later does not get it again.
         let own = self.outgoing.body.take_content_type();
         let content_type = self.content_type.map(HeaderValue::from_static).or(own);

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::Future;
 use futures_util::future::Either;
@@ -15,7 +14,6 @@ use http_body::Body as _;
 use hyper::Response;
 use hyper::client::conn::TrySendError;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 
 use super::connection::Lane;
 use super::draft::Draft;
@@ -27,8 +25,8 @@ use super::message::{Outgoing, Terms, has_other_coding};
 use super::meter::End;
 use super::sending::{PATIENCE, Sending, Stage};
 use super::shared::{Exchange, Pool};
-use super::timer::millis;
-use super::timings::{Course, nanos};
+use super::timer::{millis, millis_of};
+use super::timings::Course;
 use super::wants::Wants;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result, TimeoutPhase};
@@ -47,10 +45,9 @@ impl Pool {
     ) -> Result<Box<A>> {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
-        let began = Instant::now();
+        let began = self.clock.nanos();
         let mut sent_at = began;
-        let mut queue = Duration::ZERO;
-        let mut now = self.clock.at(began);
+        let mut now = millis_of(began);
         let total = terms.deadline.map(|at| self.clock.at(at));
         let answer_by = terms.answer_by.map(|at| self.clock.at(at));
         let deadline = total.into_iter().chain(answer_by).min();
@@ -66,9 +63,8 @@ impl Pool {
         let mut exchange = Exchange::start(self, wants, now, terms.as_hook)?;
         if exchange.lane.is_none() {
             exchange.check_out(wants, false).await?;
-            sent_at = Instant::now();
-            queue = sent_at - began;
-            now = self.clock.at(sent_at);
+            sent_at = self.clock.nanos();
+            now = millis_of(sent_at);
         }
         let mut draft = Draft::new(outgoing, terms, exchange.lane(), may_repeat);
         let mut refusals = 0;
@@ -82,9 +78,9 @@ impl Pool {
                         ..wants
                     };
                     let limit = reading.limit(TimeoutPhase::Read);
-                    let answered_at = Instant::now();
-                    let times = (queue, answered_at - sent_at);
-                    let now = self.clock.at(answered_at);
+                    let answered_at = self.clock.nanos();
+                    let times = (sent_at - began, answered_at - sent_at);
+                    let now = millis_of(answered_at);
                     let answer = exchange.answered(response, limit, draft.upload, times, now);
                     return answer.map_err(Error::after_sending);
                 }
@@ -135,9 +131,8 @@ impl Pool {
             exchange.lane = None;
             let checked_out = exchange.check_out(wants, fresh).await;
             checked_out.map_err(|error| error.or_sent(sent))?;
-            sent_at = Instant::now();
-            queue = sent_at - began;
-            now = self.clock.at(sent_at);
+            sent_at = self.clock.nanos();
+            now = millis_of(sent_at);
         }
     }
 }
@@ -179,14 +174,14 @@ impl Exchange {
         response: Response<hyper::body::Incoming>,
         limit: Limit,
         upload: Sending,
-        (queue, head): (Duration, Duration),
+        (queue, head): (u64, u64),
         now: u64,
     ) -> Result<Box<A>> {
         let (lane, _) = self.parts();
         let reused = lane.meter().answered();
         let course = Course {
-            queue: nanos(queue),
-            head: nanos(head),
+            queue,
+            head,
             reused,
             made: Arc::clone(lane.made()),
         };

@@ -88,6 +88,13 @@ impl Io {
             _permit: permit,
         }
     }
+
+    #[cold]
+    fn pause(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.reads = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 impl Read for Io {
@@ -97,17 +104,16 @@ impl Read for Io {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         if self.reads == READS {
-            self.reads = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return self.pause(cx);
         }
         let read = Pin::new(&mut self.transport).poll_read(cx, buf);
-        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
+        if read.is_ready() {
+            self.reads += 1;
+            return read;
+        }
+        self.reads = 0;
         // The reactor may not have turned since the peer closed: ask the kernel, and report the end.
-        if read.is_pending()
-            && self.signal.take_look()
-            && self.transport.liveness() == Liveness::Dead
-        {
+        if self.signal.take_look() && self.transport.liveness() == Liveness::Dead {
             return Poll::Ready(Ok(()));
         }
         read

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::rota::Rota;
+use super::timings::nanos;
 
 /// Milliseconds since the pool was made.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,12 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> u64 {
-        self.at(Instant::now())
+        millis_of(self.nanos())
+    }
+
+    /// Nanoseconds, as far as 584 years go.
+    pub(super) fn nanos(self) -> u64 {
+        nanos(Instant::now().saturating_duration_since(self.0))
     }
 
     pub(super) fn at(self, instant: Instant) -> u64 {
@@ -28,6 +34,11 @@ impl Clock {
     pub(super) fn instant(self, at: u64) -> Instant {
         self.0 + Duration::from_millis(at)
     }
+}
+
+/// Rounded up, as `millis` does.
+pub(super) fn millis_of(nanos: u64) -> u64 {
+    nanos.div_ceil(1_000_000)
 }
 
 /// Whole milliseconds, without the 128-bit division of `as_millis`. Rounded up, so that no limit
