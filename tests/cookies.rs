@@ -573,6 +573,9 @@ fn a_file_that_is_wrong_adds_nothing_that_no_answer_could_set() {
     for (from, to) in [
         ("\"HostOnly\":\"x.com\"", "\"Suffix\":\"com\""),
         ("\"HostOnly\":\"x.com\"", "\"Suffix\":\"co.uk.\""),
+        ("\"HostOnly\":\"x.com\"", "\"Suffix\":\".com\""),
+        ("\"HostOnly\":\"x.com\"", "\"Suffix\":\".\""),
+        ("\"HostOnly\":\"x.com\"", "\"Suffix\":\"\""),
         ("{\"HostOnly\":\"x.com\"}", "\"Empty\""),
         ("keep=1", "__Secure-keep=1"),
         ("keep=1", "__Host-keep=1"),

@@ -92,8 +92,8 @@ fn check_domain(domain: &CookieDomain) -> Result<(), &'static str> {
 
 fn is_public_suffix(domain: &str) -> bool {
     // `com.` is `com`, said in full.
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
-    psl::suffix_str(domain) == Some(domain)
+    let domain = domain.trim_matches('.');
+    domain.is_empty() || psl::suffix_str(domain) == Some(domain)
 }
 
 /// A public suffix that is a host itself may set cookies for itself alone (RFC 6265 §5.3).

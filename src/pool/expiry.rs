@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::task::Wake;
 
 use super::connection::Connection;
-use super::entry::{Aftermath, Entry, EntryKind};
+use super::entry::{Aftermath, Entry, EntryKind, Idle};
 use super::http1::Link;
 use super::http2;
 use super::line::Line;
@@ -122,24 +122,28 @@ impl Due {
 
     fn idle(&mut self, state: &mut State, timer: &Arc<Timer>, now: u64) {
         let before = self.expired.len();
+        let is_over = |entry: &Idle| {
+            let own = &entry.connection.link.line.timer;
+            if Arc::ptr_eq(own, timer) {
+                entry.until <= now
+            } else {
+                // Nobody could use it any more, and nobody else watches it.
+                own.is_gone()
+            }
+        };
         for (_, origin) in &mut state.origins {
-            let expired = origin.idle.extract_if(.., |entry| {
-                let link = &entry.connection.link;
-                if !Arc::ptr_eq(&link.line.timer, timer) {
-                    // Nobody could use it any more, and nobody else watches it.
-                    return link.line.timer.is_gone();
+            let mut all_stay = true;
+            for entry in &mut origin.idle {
+                if is_over(entry) {
+                    all_stay = false;
+                } else if Arc::ptr_eq(&entry.connection.link.line.timer, timer) {
+                    self.idle_connection(entry, now);
                 }
-                if entry.until <= now {
-                    return true;
-                }
-                self.next = Some(self.next.map_or(entry.until, |next| next.min(entry.until)));
-                let settles = !entry.settled && entry.since + LOOK <= now;
-                entry.settled |= settles;
-                if link.line.signal.take_notice() || settles {
-                    self.noticed.push(Arc::clone(link));
-                }
-                false
-            });
+            }
+            if all_stay {
+                continue;
+            }
+            let expired = origin.idle.extract_if(.., |entry| is_over(entry));
             let expired = expired.map(|entry| {
                 let why = entry.connection.age.why(now);
                 Connection::Http1(entry.connection.because(why))
@@ -148,6 +152,16 @@ impl Due {
         }
         state.idle -= self.expired.len() - before;
         self.shared(state, timer, now);
+    }
+
+    fn idle_connection(&mut self, entry: &mut Idle, now: u64) {
+        self.look_at(entry.until);
+        let link = &entry.connection.link;
+        let settles = !entry.settled && entry.since + LOOK <= now;
+        entry.settled |= settles;
+        if link.line.signal.take_notice() || settles {
+            self.noticed.push(Arc::clone(link));
+        }
     }
 
     /// Those without streams, which idle or say goodbye.
