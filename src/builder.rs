@@ -139,7 +139,8 @@ impl<C: Connector> SessionBuilder<C> {
     }
 
     /// Sets headers for every request that does not bring its own of that name, in place of earlier
-    /// ones of the same names. `Content-Length` and `Transfer-Encoding` are refused, and a `Host` that is none. Default: none.
+    /// ones of the same names. `Content-Length` and `Transfer-Encoding` are refused, and a `Host` that is
+    /// none. Default: none.
     ///
     /// Without one, no `Accept` is sent, which says the same as `*/*` (RFC 9110 §12.5.1); here is where to
     /// set that for a server that insists on it.

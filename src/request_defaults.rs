@@ -16,8 +16,9 @@ impl<C: Connector> SessionBuilder<C> {
     /// Those are `Accept-Encoding` (what was not asked for is decoded all the same, unless
     /// [`decompress`](Self::decompress) is off), the `Content-Type` of a body that knows its own, the
     /// `Cookie` of the cookie store, which is still told of new ones, the `Authorization` of a URL's user
-    /// info or of a provider of credentials, and the `Referer` of a redirected request. No other is sent that was not asked for, but what
-    /// makes a message: `Host`, `Content-Length` and `Transfer-Encoding`, which are refused here.
+    /// info or of a provider of credentials, and the `Referer` of a redirected request. No other is sent
+    /// that was not asked for, but what makes a message: `Host`, `Content-Length` and
+    /// `Transfer-Encoding`, which are refused here.
     ///
     /// May be called several times. What a request brings itself is sent, and so are
     /// [`default_headers`](Self::default_headers).
@@ -51,9 +52,9 @@ impl<C: Connector> SessionBuilder<C> {
     ///
     /// May be called several times. A parameter is left out where the request has one of its name, in its
     /// URL or by [`RequestBuilder::query`](crate::RequestBuilder::query); the others follow the request's
-    /// own. Added to the URLs that a caller names, whatever their host, before any middleware; where a redirect leads is for the
-    /// server to say in full. A request that was [built](crate::RequestBuilder::build) gets them when it is
-    /// sent.
+    /// own. Added to the URLs that a caller names, whatever their host, before any middleware; where a
+    /// redirect leads is for the server to say in full. A request that was
+    /// [built](crate::RequestBuilder::build) gets them when it is sent.
     ///
     /// # Examples
     ///

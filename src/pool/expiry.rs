@@ -51,8 +51,8 @@ impl Pool {
         due.expired.into_iter().for_each(Connection::shut_down);
         due.overdue.iter().for_each(|link| link.sever());
         due.passed.into_iter().for_each(Signal::wake);
-        for link in due.noticed {
-            closed |= self.poll_idle(&link, now);
+        for (link, since) in due.noticed {
+            closed |= self.poll_idle(&link, since, now);
         }
         // There may be nothing left to watch.
         if closed { Some(now) } else { due.next }
@@ -61,14 +61,14 @@ impl Pool {
 
 impl Pool {
     /// Polls a connection, if it still idles. `true`: it has ended, and left the idle ones.
-    fn poll_idle(self: &Arc<Self>, link: &Arc<Link>, now: u64) -> bool {
-        if !self.lock().claim(link) {
+    fn poll_idle(self: &Arc<Self>, link: &Arc<Link>, since: u64, now: u64) -> bool {
+        if !self.lock().claim(link, since) {
             return false;
         }
         let lives = link.drive_at_rest();
         let books = Arc::clone(self) as Arc<dyn Books>;
         let mut aftermath = Aftermath::default();
-        let offer = self.lock().unclaim(link, &books, &mut aftermath);
+        let offer = self.lock().unclaim(link, since, &books, &mut aftermath);
         self.settle(aftermath, now);
         if let Some(offer) = offer {
             self.offered(offer, &link.line.timer, now);
@@ -85,7 +85,8 @@ struct Due {
     expired: Vec<Connection>,
     /// Their goodbye takes too long.
     overdue: Vec<Arc<http2::Link>>,
-    noticed: Vec<Arc<Link>>,
+    /// To be polled, with the time since which they idle.
+    noticed: Vec<(Arc<Link>, u64)>,
 }
 
 impl Due {
@@ -160,7 +161,7 @@ impl Due {
         let settles = !entry.settled && entry.since + LOOK <= now;
         entry.settled |= settles;
         if link.line.signal.take_notice() || settles {
-            self.noticed.push(Arc::clone(link));
+            self.noticed.push((Arc::clone(link), entry.since));
         }
     }
 

@@ -138,12 +138,13 @@ impl State {
         Offer::Idling { until }
     }
 
-    /// Keeps an idle connection from being used while the timer polls it. `false`: it idles no more.
-    pub(super) fn claim(&mut self, link: &Arc<Link>) -> bool {
-        let Some((origin, place)) = self.find_idle(link) else {
+    /// Keeps a connection that idles `since` then from being used while the timer polls it. `false`: it
+    /// idles no more.
+    pub(super) fn claim(&mut self, link: &Arc<Link>, since: u64) -> bool {
+        let Some(place) = self.find_idle(link, since) else {
             return false;
         };
-        let origin = &mut self.origins[origin];
+        let origin = &mut self.origins[link.origin];
         origin.idle[place].claimed = true;
         origin.users += 1;
         origin.with_side(link.line.timer.id(), |side| side.claimed = true);
@@ -155,15 +156,22 @@ impl State {
     pub(super) fn unclaim(
         &mut self,
         link: &Arc<Link>,
+        since: u64,
         books: &Arc<dyn Books>,
         aftermath: &mut Aftermath,
     ) -> Option<Offer> {
-        let found = self.find_idle(link);
+        let found = self.find_idle(link, since);
         self.origins[link.origin].with_side(link.line.timer.id(), |side| side.claimed = false);
-        let offer = found.map(|(origin, place)| {
-            let mut idle = self.origins[origin].idle.remove(place);
+        let offer = found.map(|place| {
+            let others = &mut self.origins[link.origin].idle;
+            others[place].claimed = false;
+            if self.waiters.is_empty() && self.gate == Gate::Open {
+                // It stays where it is, among thousands perhaps.
+                let until = others[place].until;
+                return Offer::Idling { until };
+            }
+            let idle = others.remove(place);
             self.idle -= 1;
-            idle.claimed = false;
             self.lay(idle)
         });
         if offer.is_none() {
@@ -173,10 +181,13 @@ impl State {
         offer
     }
 
-    fn find_idle(&self, link: &Arc<Link>) -> Option<(usize, usize)> {
-        let mut idle = self.origins.get(link.origin)?.idle.iter();
-        let place = idle.position(|idle| Arc::ptr_eq(&idle.connection.link, link))?;
-        Some((link.origin, place))
+    fn find_idle(&self, link: &Arc<Link>, since: u64) -> Option<usize> {
+        let idle = &self.origins.get(link.origin)?.idle;
+        // Oldest first.
+        let first = idle.partition_point(|idle| idle.since < since);
+        let mut same = idle[first..].iter().take_while(|idle| idle.since == since);
+        let place = same.position(|idle| Arc::ptr_eq(&idle.connection.link, link))?;
+        Some(first + place)
     }
 
     /// Idle connections that make room for those in the queue for `origin`, `most` at the most, who
