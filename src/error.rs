@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use tokio::runtime::TryCurrentError;
 
 /// A `Result` whose error is this crate's [`Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -142,6 +143,10 @@ impl Error {
 
     pub(crate) fn builder(message: impl Into<Box<str>>) -> Self {
         Self::new(ErrorKind::Builder).with_message(message)
+    }
+
+    pub(crate) fn no_runtime(source: TryCurrentError) -> Self {
+        Self::new(ErrorKind::NoRuntime).with_source(source)
     }
 
     pub(crate) fn closed(message: impl Into<Box<str>>) -> Self {

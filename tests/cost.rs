@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use hyper_session::{RetryPolicy, Session, SessionBuilder};
+use hyper_session::{Result, RetryPolicy, Session, SessionBuilder};
 use tokio::runtime::Builder;
 
 use support::server::Server;
@@ -17,23 +17,14 @@ fn allocations(builder: SessionBuilder, url: &str) -> u64 {
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
     let session = runtime.block_on(builder.open()).unwrap();
-    let get = async || {
-        session
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap()
-    };
-    let requests = async |count| {
+    let requests = async |count| -> Result<()> {
         for _ in 0..count {
-            get().await;
+            session.get(url).send().await?.bytes().await?;
         }
+        Ok(())
     };
-    runtime.block_on(requests(5));
-    let counted = measure(|| runtime.block_on(requests(REQUESTS)));
+    runtime.block_on(requests(5)).unwrap();
+    let counted = measure(|| runtime.block_on(requests(REQUESTS)).unwrap());
     counted.count_total / REQUESTS
 }
 

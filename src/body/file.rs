@@ -43,8 +43,7 @@ impl Body {
     /// # }
     /// ```
     pub async fn file(path: impl AsRef<Path>) -> Result<Self> {
-        Handle::try_current()
-            .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
+        Handle::try_current().map_err(Error::no_runtime)?;
         let path: Arc<Path> = path.as_ref().into();
         let length = length_of(&path)
             .await

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
-use super::cookies::join_own;
 use super::headers::retain;
 
 use crate::body::Body;
@@ -163,9 +162,6 @@ impl Call {
         base: Option<&BaseUrl>,
         skipped: &[HeaderName],
     ) -> Result<()> {
-        if !self.outgoing.headers.is_empty() {
-            join_own(&mut self.outgoing.headers);
-        }
         // Taken once: a request whose header was removed later does not get it again.
         let own = self.outgoing.body.take_content_type();
         let content_type = self.content_type.map(HeaderValue::from_static).or(own);

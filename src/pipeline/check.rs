@@ -5,6 +5,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use url::Host;
 
+use super::cookies::join_own;
 use super::headers::mark_sensitive;
 use crate::error::{Error, Result};
 use crate::pool::{Outgoing, has_other_coding};
@@ -32,6 +33,7 @@ impl Outgoing {
             ));
         }
         if !self.headers.is_empty() {
+            join_own(&mut self.headers);
             mark_sensitive(&mut self.headers);
             check_host(&self.headers)?;
             self.check_length()?;

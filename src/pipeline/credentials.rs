@@ -228,8 +228,7 @@ impl Known {
 
 impl Asker {
     fn new<C: Send + Sync + 'static>(provider: &Arc<Provider<C>>) -> Result<Self> {
-        let runtime = Handle::try_current()
-            .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
+        let runtime = Handle::try_current().map_err(Error::no_runtime)?;
         let inside = PROVIDING.try_with(Clone::clone).unwrap_or_default();
         Ok(Self {
             runtime,

@@ -8,11 +8,11 @@
 
 pub(crate) mod headers;
 
+pub(crate) mod cookies;
+
 pub(crate) mod check;
 
 pub(crate) mod skip;
-
-pub(crate) mod cookies;
 
 pub(crate) mod call;
 

@@ -43,8 +43,7 @@ impl Pool {
         outgoing: &mut Outgoing,
         terms: &Terms<'_>,
     ) -> Result<Box<A>> {
-        let runtime = Handle::try_current()
-            .map_err(|error| Error::new(ErrorKind::NoRuntime).with_source(error))?;
+        let runtime = Handle::try_current().map_err(Error::no_runtime)?;
         let began = self.clock.nanos();
         let mut sent_at = began;
         let mut now = millis_of(began);
@@ -81,8 +80,7 @@ impl Pool {
                     let answered_at = self.clock.nanos();
                     let times = (sent_at - began, answered_at - sent_at);
                     let now = millis_of(answered_at);
-                    let answer = exchange.answered(response, limit, draft.upload, times, now);
-                    return answer.map_err(Error::after_sending);
+                    return exchange.answered(response, limit, draft.upload, times, now);
                 }
                 Err(failure) => failure,
             };
@@ -192,10 +190,10 @@ impl Exchange {
             if body.size_hint().exact().is_none() {
                 if has_other_coding(&head.headers) {
                     connection.link.meter.end(End::Error);
-                    return Err(Error::new(ErrorKind::Protocol).with_message(
-                        "the response's Transfer-Encoding is not `chunked` alone, which is all that was \
-                         asked for (RFC 9112 §6.1)",
-                    ));
+                    let what = "the response's Transfer-Encoding is not `chunked` alone, which is all \
+                                that was asked for (RFC 9112 §6.1)";
+                    let error = Error::new(ErrorKind::Protocol).with_message(what);
+                    return Err(error.after_sending());
                 }
                 ambiguous = is_ambiguous(&head.headers);
             }

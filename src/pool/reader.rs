@@ -101,9 +101,10 @@ impl Reader {
             Some(Ok(frame)) => {
                 self.finish_if_over();
                 if self.is_overdue() {
-                    return Poll::Ready(Some(Err(self.give_up(TimeoutPhase::Total))));
+                    Some(Err(self.give_up(TimeoutPhase::Total)))
+                } else {
+                    Some(Ok(frame))
                 }
-                Some(Ok(frame))
             }
             Some(Err(error)) => Some(Err(self.fail(error))),
             None => {

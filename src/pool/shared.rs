@@ -111,11 +111,11 @@ impl Pool {
         let (ended, shut) = {
             let mut state = self.lock();
             let shut = state.gate == Gate::Shut;
-            let (ended, mut tended): (Vec<_>, Vec<_>) = mem::take(&mut state.tended)
-                .into_iter()
-                .partition(|task| task.has_ended());
-            tended.extend((!shut).then(|| Arc::clone(task)));
-            state.tended = tended;
+            let ended = state.tended.extract_if(.., |task| task.has_ended());
+            let ended = ended.collect::<Vec<_>>();
+            if !shut {
+                state.tended.push(Arc::clone(task));
+            }
             (ended, shut)
         };
         drop(ended);
