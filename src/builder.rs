@@ -354,6 +354,9 @@ impl<C: Connector> SessionBuilder<C> {
 
     /// Closes a connection that has idled so long. `None`: never. Default: 50 s.
     ///
+    /// What waits costs little: an HTTP/1 connection that has idled for a second or two keeps its socket
+    /// and 2 kB, and gets its buffers back with its next request.
+    ///
     /// A server's `Keep-Alive: timeout=…` shortens it for its connection, less a second.
     pub fn pool_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.pool.idle_timeout = timeout.into();

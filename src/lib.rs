@@ -84,7 +84,8 @@
 //! goes to the next connection. If a pooled one dies with the request on the way, before the
 //! response's head is complete, the request is sent once more, on a new connection, if it is
 //! idempotent (RFC 9110 §9.2.2) and its body can be sent again (bytes, files); never otherwise. Before a
-//! request that may not be sent twice, the socket of an HTTP/1 connection is looked at first.
+//! request that may not be sent twice, the socket of an HTTP/1 connection is looked at first. One that
+//! has idled for a second or two keeps no buffers (2 kB in place of 27) until its next request.
 //!
 //! A request queues for a connection that comes back, and makes one meanwhile if the limits allow. No
 //! more are begun than requests wait: one whose connection comes back while another was being made for

@@ -13,7 +13,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use futures::{StreamExt, poll, stream};
-use hyper_session::{Body, BoxConnection, Session, Uri};
+use hyper_session::{Body, BoxConnection, Connector, Session, SessionBuilder, Uri};
 use support::accounts::{Accounts, assert_accounts};
 use support::books::reach;
 use support::connectors::{read_head, write};
@@ -76,7 +76,7 @@ async fn serve(mut end: DuplexStream) {
     }
 }
 
-async fn open(stop: &Stop) -> Session {
+fn builder(stop: &Stop) -> SessionBuilder<impl Connector> {
     let stop = Arc::clone(stop);
     let connector = tower::service_fn(move |_: Uri| {
         let (io, end) = duplex(64 * 1024);
@@ -84,8 +84,7 @@ async fn open(stop: &Stop) -> Session {
         let stop = Arc::clone(&stop);
         async { Ok::<_, io::Error>(BoxConnection::from_io(Stopping { io, stop })) }
     });
-    let builder = Session::builder().connector(connector);
-    builder.open().await.unwrap()
+    Session::builder().connector(connector)
 }
 
 /// A body of one part, and of one more when the gate opens, that notes which threads poll it.
@@ -105,7 +104,7 @@ fn noting(threads: &Arc<Mutex<HashSet<ThreadId>>>, gate: &Gate) -> Body {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_connection_that_the_timer_is_about_to_poll_is_not_given_to_a_request() {
     let stop = Stop::default();
-    let session = open(&stop).await;
+    let session = builder(&stop).open().await.unwrap();
     let get = || session.get("http://host/").send();
     let (first, second) = futures::join!(get(), get());
     assert!(first.is_ok() && second.is_ok());
@@ -129,4 +128,23 @@ async fn a_connection_that_the_timer_is_about_to_poll_is_not_given_to_a_request(
     let own = HashSet::from([thread::current().id()]);
     assert_eq!(*threads.lock().unwrap(), own);
     reach(&session, Accounts::idle(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_that_the_timer_polls_serves_the_one_who_came_meanwhile() {
+    let stop = Stop::default();
+    let session = builder(&stop).pool_max_connections(1).open().await.unwrap();
+    let get = async || session.get("http://host/").send().await?.text().await;
+    assert_eq!(get().await.unwrap(), "ok");
+
+    let ((stopped, is_stopped), (go_on, goes_on)) = (channel(), channel());
+    *stop.lock().unwrap() = Some((stopped, goes_on));
+    is_stopped.recv_timeout(PATIENCE).unwrap();
+    let mut second = Box::pin(get());
+    assert!(poll!(&mut second).is_pending());
+    assert_accounts(&session.stats(), Accounts::idle(1).and_queued(1));
+    go_on.send(()).unwrap();
+    assert_eq!(second.await.unwrap(), "ok");
+    reach(&session, Accounts::idle(1)).await;
+    assert_eq!((session.stats().opened, session.stats().reused), (1, 1));
 }

@@ -3,9 +3,12 @@
 //! All runs on one thread, whose allocations less its releases are counted: buffers, the tasks, and
 //! what hyper, tokio and the client keep for it. What a client holds without a connection is left out.
 
+use std::time::Duration;
+
 use allocation_counter::measure;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
 
 use crate::client::{Client, Setup, Target};
 use crate::runtime::current_thread;
@@ -15,6 +18,9 @@ use crate::work::for_tasks;
 /// As many as a session opens by default.
 const CONNECTIONS: usize = 100;
 
+/// How long a connection has idled when it counts as one that idles.
+const IDLE: Duration = Duration::from_millis(2_500);
+
 /// What a large download brings, in bytes.
 const LARGE: usize = 16 * 1024 * 1024;
 
@@ -23,9 +29,13 @@ const LARGE: usize = 16 * 1024 * 1024;
 pub struct Held {
     /// While its request waits for an answer; the task that made it is included.
     pub in_flight: f64,
-    /// After a small answer.
+    /// Right after a small answer.
+    pub given_back: f64,
+    /// Two seconds and a half later.
     pub idle: f64,
-    /// After an answer of 16 MiB that was read part by part.
+    /// Right after an answer of 16 MiB that was read part by part.
+    pub given_back_after_download: f64,
+    /// Two seconds and a half later.
     pub idle_after_download: f64,
 }
 
@@ -61,6 +71,7 @@ pub fn held<C: Client>() -> Held {
             clients.push(task.await.expect("it does not panic"));
         }
     });
+    let resting = net_bytes(&runtime, async { sleep(IDLE).await });
     let downloading = net_bytes(&runtime, async {
         for mut client in clients.drain(..) {
             let target = large.clone();
@@ -73,13 +84,19 @@ pub fn held<C: Client>() -> Held {
             clients.push(task.await.expect("it does not panic"));
         }
     });
+    let resting_again = net_bytes(&runtime, async { sleep(IDLE).await });
     drop(clients);
 
     let each = CONNECTIONS as f64;
+    let given_back = opening + answering;
+    let idle = given_back + resting;
+    let after_download = idle + downloading;
     Held {
         in_flight: opening / (each - 1.0),
-        idle: (opening + answering) / each,
-        idle_after_download: (opening + answering + downloading) / each,
+        given_back: given_back / each,
+        idle: idle / each,
+        given_back_after_download: after_download / each,
+        idle_after_download: (after_download + resting_again) / each,
     }
 }
 

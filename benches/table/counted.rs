@@ -104,11 +104,15 @@ pub(crate) fn memory() -> Vec<Figure> {
             AtMost(1.00),
             AtMost(0.95),
         ),
+        figure("a connection just given back", |held| held.given_back),
         figure("a connection that idles", |held| held.idle).to_reach(
             Itself,
             AtMost(26_000.0),
             AtMost(20_000.0),
         ),
+        figure("a connection just given back after a download", |held| {
+            held.given_back_after_download
+        }),
         figure("a connection that idles after a download", |held| {
             held.idle_after_download
         })

@@ -43,7 +43,7 @@ impl Exchange {
             (exchange, found)
         };
         expired.into_iter().for_each(Connection::shut_down);
-        exchange.lane = found.and_then(|found| found.if_alive(wants, now));
+        exchange.lane = found.and_then(|found| found.if_fit(wants, now, pool));
         Ok(exchange)
     }
 
@@ -60,16 +60,15 @@ impl Exchange {
                 let pool = self.pool();
                 let now = pool.clock.now();
                 let found = match Ticket::draw(pool, wants, fresh, now)? {
-                    Drawn::Found(found) => found.if_alive(wants, now),
-                    Drawn::Place(ticket) => Some(ticket.wait().await?),
-                };
-                // What has come back a moment ago is trusted, but not with what cannot be repeated.
-                self.lane = found.filter(|lane| match lane {
-                    Lane::Http1(connection) if wants.careful && connection.pooled => {
-                        connection.is_alive()
+                    Drawn::Found(found) => found.if_fit(wants, now, pool),
+                    Drawn::Place(ticket) => {
+                        let mut lane = ticket.wait().await?;
+                        // What has come back a moment ago is trusted, but not with what cannot be repeated.
+                        let fit = lane.is_fit(wants.careful, &self.pool().config.http);
+                        fit.then_some(lane)
                     }
-                    Lane::Http1(_) | Lane::Http2(_) => true,
-                });
+                };
+                self.lane = found;
             }
             Ok(())
         })
@@ -83,17 +82,18 @@ enum Found {
 }
 
 impl Found {
-    fn if_alive(self, wants: Wants<'_>, now: u64) -> Option<Lane> {
-        match self {
+    fn if_fit(self, wants: Wants<'_>, now: u64, pool: &Pool) -> Option<Lane> {
+        let (mut lane, look) = match self {
             Self::Idle(Idle {
                 connection, since, ..
             }) => {
                 // Otherwise sending is the look: hyper reads first, and hands an unsent request back.
                 let look = wants.careful || since + TRUST <= now;
-                (!look || connection.is_alive()).then_some(Lane::Http1(connection))
+                (Lane::Http1(connection), look)
             }
-            Self::Stream(stream) => Some(Lane::Http2(stream)),
-        }
+            Self::Stream(stream) => (Lane::Http2(stream), false),
+        };
+        lane.is_fit(look, &pool.config.http).then_some(lane)
     }
 }
 

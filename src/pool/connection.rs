@@ -132,6 +132,15 @@ impl Lane {
         }
     }
 
+    /// Whether it can carry a request now: `look` if it has to be looked at before, should it have been in
+    /// the pool.
+    pub(super) fn is_fit(&mut self, look: bool, config: &HttpConfig) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_fit(look && connection.pooled, config),
+            Self::Http2(_) => true,
+        }
+    }
+
     /// Whether the connection was cut by us.
     pub(super) fn was_severed(&self) -> bool {
         match self {

@@ -15,6 +15,7 @@ use super::key::OwnedKey;
 use super::meter::{Meter, Tally};
 use super::permit::{Permit, Stamp};
 use super::signal::Signal;
+use super::socket::Sender;
 use super::timer::Timer;
 use crate::error::Error;
 
@@ -139,6 +140,8 @@ pub(super) struct Aftermath {
     pub(super) wakers: Vec<Waker>,
     pub(super) unused: Vec<Grant>,
     pub(super) leaving: Vec<Connection>,
+    /// Of a connection that rests.
+    pub(super) sender: Option<Sender>,
     /// To be driven by a task of the pool's.
     pub(super) adopted: Vec<Arc<Attempt>>,
     /// Who must look at a connection that idles now, and when at the latest.

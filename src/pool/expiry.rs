@@ -14,7 +14,8 @@ use super::signal::Signal;
 use super::state::State;
 use super::timer::Timer;
 
-/// How often idle connections are asked whether their peer has closed.
+/// How often idle connections are asked whether their peer has closed, and after how long they keep no
+/// buffers.
 const LOOK: u64 = 1000;
 
 impl Pool {
@@ -60,15 +61,19 @@ impl Pool {
 }
 
 impl Pool {
-    /// Polls a connection, if it still idles. `true`: it has ended, and left the idle ones.
+    /// Polls a connection, if it still idles, and lays it to rest after a while. `true`: it has ended, and
+    /// left the idle ones.
     fn poll_idle(self: &Arc<Self>, link: &Arc<Link>, since: u64, now: u64) -> bool {
         if !self.lock().claim(link, since) {
             return false;
         }
         let lives = link.drive_at_rest();
+        let rests = since + LOOK <= now && link.rest();
         let books = Arc::clone(self) as Arc<dyn Books>;
         let mut aftermath = Aftermath::default();
-        let offer = self.lock().unclaim(link, since, &books, &mut aftermath);
+        let offer = self
+            .lock()
+            .unclaim(link, since, rests, &books, &mut aftermath);
         self.settle(aftermath, now);
         if let Some(offer) = offer {
             self.offered(offer, &link.line.timer, now);

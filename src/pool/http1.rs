@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::{Future, FutureExt};
+use futures_util::Future;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use tokio::task::coop::unconstrained;
 
 use super::age::Age;
@@ -20,6 +19,7 @@ use super::meter::{End, Meter};
 use super::permit::{Io, Permit};
 use super::place::Place;
 use super::severable::Severable;
+use super::socket::{Sender, Socket};
 use super::timings::Made;
 use crate::body::Body;
 use crate::config::HttpConfig;
@@ -29,8 +29,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// One connection with its sending side. Dropping it closes the socket at once.
 #[derive(Debug)]
 pub(super) struct Http1 {
-    /// `None` once hung up.
-    sender: Option<SendRequest<Body>>,
+    /// `None` once hung up, and while it rests.
+    sender: Option<Sender>,
     pub(super) link: OwnedLink,
     /// Whether it has been in the pool, and so may have died there.
     pub(super) pooled: bool,
@@ -56,24 +56,7 @@ pub(super) struct Link {
     pub(super) made: Arc<Made>,
     /// Set when what is written goes nowhere.
     pub(super) write_dead: Option<Arc<AtomicBool>>,
-    connection: Severable<Connection<Io, Body>>,
-}
-
-/// How many bytes hyper reads at once, or gathers for one write: its own default.
-const BUFFER: usize = 408 * 1024;
-
-/// Has hyper speak on a socket. Waits for nothing: in HTTP/1 the first bytes are the request's.
-fn speak_on(
-    io: Io,
-    config: &HttpConfig,
-) -> impl Future<Output = hyper::Result<(SendRequest<Body>, Connection<Io, Body>)>> + use<> {
-    let mut builder = Builder::new();
-    builder.max_header_size(config.http1_max_header_size);
-    builder.max_buf_size(config.http1_max_header_size.max(BUFFER));
-    if let Some(headers) = config.http1_max_headers {
-        builder.max_headers(headers);
-    }
-    builder.handshake(io)
+    socket: Severable<Socket>,
 }
 
 impl Http1 {
@@ -89,7 +72,7 @@ impl Http1 {
         let own_line = Line::new(place.timer);
         let id = permit.id();
         let io = Io::new(transport, Arc::clone(&own_line.signal), permit);
-        let (sender, connection) = speak_on(io, config)
+        let (sender, socket) = Socket::speak(io, config)
             .await
             .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
         let link = Link {
@@ -100,7 +83,7 @@ impl Http1 {
             line: own_line,
             meter: Meter::new(place.tallies, traffic),
             write_dead,
-            connection: Severable::new(connection),
+            socket: Severable::new(socket),
         };
         Ok(Self {
             sender: Some(sender),
@@ -114,7 +97,7 @@ impl Http1 {
     /// Whether the connection can carry another request now.
     pub(super) fn is_ready(&self) -> bool {
         let sender = self.sender.as_ref();
-        self.is_reusable() && sender.is_some_and(SendRequest::is_ready)
+        self.is_reusable() && sender.is_some_and(Sender::is_ready)
     }
 
     /// Hands a request to hyper. The answer comes while the link is driven.
@@ -124,7 +107,7 @@ impl Http1 {
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         self.link.meter.sent();
         let sender = self.sender.as_mut();
-        let sender = sender.expect("a connection that was hung up is not checked out again");
+        let sender = sender.expect("who is checked out has been roused, and not hung up");
         sender.try_send_request(message)
     }
 
@@ -134,25 +117,36 @@ impl Http1 {
     }
 
     /// Has hyper begin anew on the same socket between two requests, so that the buffers of a large body
-    /// are let go: it keeps them as long as it lives. Not while it holds some of the last request, which
-    /// would be lost: the peer may answer before it has read that.
+    /// are let go: it keeps them as long as it lives.
     #[cold]
     pub(super) fn renew(&mut self, config: &HttpConfig) {
-        let (link, sender) = (&self.link, &mut self.sender);
-        if link.line.signal.is_behind() {
-            return;
-        }
-        link.connection.replace(|connection| {
-            let parts = connection.into_parts();
-            if !parts.read_buf.is_empty() {
-                // Nobody has asked for that.
-                link.meter.end(End::Error);
-                return None;
+        self.link.rest();
+        self.rouse(config);
+    }
+
+    /// Takes what gave hyper its requests from a connection that rests, to be dropped.
+    pub(super) fn take_sender(&mut self) -> Option<Sender> {
+        self.sender.take()
+    }
+
+    /// Has hyper speak on it again, if it rests. `false`: it has ended.
+    #[cold]
+    fn rouse(&mut self, config: &HttpConfig) -> bool {
+        let sender = &mut self.sender;
+        self.link.socket.replace(|socket| {
+            let (fresh, socket) = socket.rouse(config)?;
+            if fresh.is_some() {
+                *sender = fresh;
             }
-            let (fresh, connection) = speak_on(parts.io, config).now_or_never()?.ok()?;
-            *sender = Some(fresh);
-            Some(connection)
+            Some(socket)
         });
+        sender.is_some()
+    }
+
+    /// Whether an idle connection can carry a request: it still stands, if that is to be looked at, and
+    /// hyper speaks on it.
+    pub(super) fn is_fit(&mut self, look: bool, config: &HttpConfig) -> bool {
+        (!look || self.is_alive()) && (self.sender.is_some() || self.rouse(config))
     }
 
     /// Whether it may carry another request after its present one.
@@ -162,7 +156,7 @@ impl Http1 {
     }
 
     /// Whether an idle connection still stands, by a poll and a look at the raw socket.
-    pub(super) fn is_alive(&self) -> bool {
+    fn is_alive(&self) -> bool {
         self.link.line.signal.ask_for_look();
         let lives = self.link.drive_at_rest();
         if !lives {
@@ -180,16 +174,20 @@ impl Http1 {
 
     /// Says goodbye to an idle connection: FIN, under TLS `close_notify` first. Never waits.
     pub(super) fn shut_down(self) {
-        let Self { sender, link, .. } = self;
-        drop(sender);
-        link.drive_at_rest();
+        self.into_leaving().drive_at_rest();
     }
 
     /// Says goodbye and waits until it is said.
     pub(super) async fn shut_down_fully(self) {
-        let Self { sender, link, .. } = self;
-        drop(sender);
+        let link = self.into_leaving();
         poll_fn(|cx| link.poll_as(cx)).await;
+    }
+
+    fn into_leaving(self) -> OwnedLink {
+        // Hyper as well says goodbye once it has no sender.
+        drop(self.sender);
+        self.link.between_requests(Socket::leave);
+        self.link
     }
 }
 
@@ -199,7 +197,7 @@ impl Link {
     /// A connection that has said `Ready` must be dropped there and then: its sender still calls
     /// itself ready, and a request given to it would hang.
     pub(super) fn drive(&self, cx: &mut Context<'_>) -> bool {
-        self.connection.poll(cx).is_pending()
+        self.socket.poll(cx).is_pending()
     }
 
     /// Polls the connection while no task drives it. A spent cooperation budget of the caller's
@@ -224,20 +222,35 @@ impl Link {
         self.line.pend(cx)
     }
 
+    /// Takes the socket from hyper, whose buffers are let go, until the next request. `false`: not now.
+    pub(super) fn rest(&self) -> bool {
+        self.between_requests(Socket::rest)
+    }
+
+    /// Not while hyper holds some of the last request, which would be lost: the peer may answer before it
+    /// has read that.
+    fn between_requests(&self, act: impl FnOnce(Socket) -> Option<Socket>) -> bool {
+        let may = !self.line.signal.is_behind();
+        if may {
+            self.socket.replace(act);
+        }
+        may
+    }
+
     /// Closes the socket now, whoever is using it.
     pub(super) fn close(&self) {
-        self.connection.close();
+        self.socket.close();
     }
 
     /// Cuts the connection from outside its exchange, and tells the exchange.
     pub(super) fn sever(&self) {
-        self.connection.sever();
+        self.socket.sever();
         self.line.waker.wake_by_ref();
     }
 
     /// Whether the connection was cut by us.
     pub(super) fn was_severed(&self) -> bool {
-        self.connection.was_severed()
+        self.socket.was_severed()
     }
 }
 

@@ -152,11 +152,12 @@ impl State {
     }
 
     /// Lets it be used again, if it is still there: first by those who have come meanwhile. Without it
-    /// they may make another.
+    /// they may make another. `rests`: hyper has let go of it.
     pub(super) fn unclaim(
         &mut self,
         link: &Arc<Link>,
         since: u64,
+        rests: bool,
         books: &Arc<dyn Books>,
         aftermath: &mut Aftermath,
     ) -> Option<Offer> {
@@ -164,11 +165,14 @@ impl State {
         self.origins[link.origin].with_side(link.line.timer.id(), |side| side.claimed = false);
         let offer = found.map(|place| {
             let others = &mut self.origins[link.origin].idle;
-            others[place].claimed = false;
+            let idle = &mut others[place];
+            idle.claimed = false;
+            if rests {
+                aftermath.sender = idle.connection.take_sender();
+            }
             if self.waiters.is_empty() && self.gate == Gate::Open {
                 // It stays where it is, among thousands perhaps.
-                let until = others[place].until;
-                return Offer::Idling { until };
+                return Offer::Idling { until: idle.until };
             }
             let idle = others.remove(place);
             self.idle -= 1;

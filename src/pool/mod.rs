@@ -39,6 +39,8 @@ mod age;
 
 mod place;
 
+mod socket;
+
 mod http1;
 
 #[cfg(feature = "http2")]
