@@ -52,7 +52,12 @@ pub(super) struct Exchange {
     // Fields drop in this order: the connection is closed before the exchange is over.
     pub(super) lane: Option<Lane>,
     counted: Counted,
+    /// Whether it began as one of many.
+    pub(super) in_crowd: bool,
 }
+
+/// How many exchanges are many: with fewer, those that are ready together are too few to gain from it.
+const CROWD: usize = 16;
 
 #[derive(Debug)]
 struct Counted {
@@ -190,6 +195,7 @@ impl Exchange {
                 pool: Arc::clone(pool),
                 is_over: false,
             },
+            in_crowd: state.exchanges >= CROWD,
         })
     }
 
@@ -228,6 +234,7 @@ impl Exchange {
                 pool: Arc::clone(&self.counted.pool),
                 is_over,
             },
+            in_crowd: self.in_crowd,
         }
     }
 
