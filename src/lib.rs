@@ -79,6 +79,10 @@
 //! answer, the rest of a dropped body; and one timer. HTTP/2 connections have tasks of their own, which
 //! end with the session.
 //!
+//! With 16 requests or more under way, one that has its HTTP/1 connection lets other tasks come first, once,
+//! and is written when it is polled again: all that are ready read before the first of them writes, which
+//! keeps the code of each step in the processor's cache.
+//!
 //! A session keeps connections by scheme, host and port, newest first, each used only on the tokio
 //! runtime that opened it. One that died while it idled costs nothing: the request was not sent, and
 //! goes to the next connection. If a pooled one dies with the request on the way, before the

@@ -20,7 +20,7 @@ use support::outcome::assert_waits;
 use support::server::{Server, text};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::runtime;
-use tokio::task::coop::unconstrained;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 struct Api<C> {
@@ -157,18 +157,20 @@ async fn with_idle(connections: usize, ends: &Ends, polls: &Arc<AtomicUsize>) ->
     let session = builder.pool_idle_timeout(None).open().await;
     let session = session.expect("valid settings");
     let sending = (0..connections).map(|_| session.get("http://nowhere/").send());
-    let mut sending = pin!(try_join_all(sending));
-    // More than a task may do in one go.
-    let sent = unconstrained(async { futures::poll!(sending.as_mut()) });
-    assert!(sent.await.is_pending());
-    let mut open = std::mem::take(&mut *ends.lock().expect("no panic"));
-    assert_eq!(open.len(), connections);
-    for end in &mut open {
-        read_head(end).await;
-        write(end, "HTTP/1.1 204 No Content\r\n\r\n").await;
-    }
-    ends.lock().expect("no panic").extend(open);
-    drop(sending.await.expect("all are answered"));
+    let answering = async {
+        // Not before, as it would be used again.
+        while ends.lock().expect("no panic").len() < connections {
+            yield_now().await;
+        }
+        let mut open = std::mem::take(&mut *ends.lock().expect("no panic"));
+        for end in &mut open {
+            read_head(end).await;
+            write(end, "HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+        ends.lock().expect("no panic").extend(open);
+    };
+    let (sent, ()) = futures::join!(try_join_all(sending), answering);
+    drop(sent.expect("all are answered"));
     assert_accounts(&session.stats(), Accounts::idle(connections));
     session
 }
