@@ -31,11 +31,10 @@ use support::books::{assert_books, reach};
 use support::connectors::{Counting, Memory, Pipe, read_head, write};
 use support::gate::Gate;
 use support::outcome::{chain, expect_kind};
-use support::raw::{RawConn, RawPeer};
+use support::raw::RawPeer;
 use support::server::{self, Server, channel_body, echo, respond, text};
+use support::surprise::{OK, STRAYS, Surprise, serve};
 use support::tally::PATIENCE;
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 async fn open() -> Session {
     Session::builder().open().await.expect("valid settings")
@@ -58,13 +57,6 @@ async fn call(session: &Session, method: Method, url: &str) -> hyper_session::Re
     match method {
         Method::POST => post(session, url).await,
         _ => get(session, url).await,
-    }
-}
-
-/// Answers everything on the connection with `ok`.
-async fn serve(conn: &mut RawConn) {
-    while !conn.read_request().await.is_empty() {
-        conn.write(OK).await;
     }
 }
 
@@ -93,49 +85,6 @@ mod a_connection_that_died_idle {
         session.close().await;
         server.wait_live(0).await;
     }
-
-    /// What the first connection of a peer does once the test tells it, while the test's own
-    /// reactor stands still.
-    struct Surprise {
-        peer: RawPeer,
-        now: Gate,
-        done: mpsc::Receiver<()>,
-    }
-
-    impl Surprise {
-        fn new(stray: Option<&'static str>) -> Self {
-            let now = Gate::new();
-            let (tell, done) = mpsc::channel();
-            let gate = now.clone();
-            let peer = RawPeer::start(async move |conn, number| {
-                if number > 0 {
-                    return serve(conn).await;
-                }
-                conn.read_request().await;
-                conn.write(OK).await;
-                gate.pass().await;
-                match stray {
-                    Some(stray) => drop(conn.write(stray).await),
-                    None => conn.close(),
-                }
-                tell.send(()).expect("the test waits");
-                conn.wait_eof().await;
-            });
-            Self { peer, now, done }
-        }
-
-        /// Blocks the thread, and with it the reactor, until it has happened.
-        fn spring(&self) {
-            self.now.open();
-            self.done.recv().expect("the script runs");
-        }
-    }
-
-    const STRAYS: [Option<&str>; 3] = [
-        Some("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
-        Some("\r\n"),
-        None,
-    ];
 
     #[tokio::test]
     async fn neither_loses_a_post_nor_answers_it_with_what_nobody_asked_for() {

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -14,11 +13,8 @@ use tokio::time;
 
 use support::accounts::Accounts;
 use support::books::{assert_books, reach};
-use support::gate::Gate;
-use support::raw::RawPeer;
 use support::server::{Server, text};
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+use support::surprise::{STRAYS, Surprise};
 
 /// Lets the timer look at what has idled for a second, without waiting for that.
 async fn rest() {
@@ -92,47 +88,6 @@ async fn it_serves_again_and_says_goodbye() -> Result<()> {
     }
     Ok(())
 }
-
-/// Answers the first request of its first connection, and then does what the test tells it to.
-struct Surprise {
-    peer: RawPeer,
-    now: Gate,
-    done: mpsc::Receiver<()>,
-}
-
-impl Surprise {
-    fn new(stray: Option<&'static str>) -> Self {
-        let now = Gate::new();
-        let (tell, done) = mpsc::channel();
-        let gate = now.clone();
-        let peer = RawPeer::start(async move |conn, number| {
-            conn.read_request().await;
-            conn.write(OK).await;
-            if number == 0 {
-                gate.pass().await;
-                match stray {
-                    Some(stray) => drop(conn.write(stray).await),
-                    None => conn.close(),
-                }
-                tell.send(()).unwrap();
-            }
-            conn.wait_eof().await;
-        });
-        Self { peer, now, done }
-    }
-
-    /// Blocks the thread, and with it the reactor, until it has happened.
-    fn spring(&self) {
-        self.now.open();
-        self.done.recv().unwrap();
-    }
-}
-
-const STRAYS: [Option<&str>; 3] = [
-    Some("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
-    Some("\r\n"),
-    None,
-];
 
 #[tokio::test]
 async fn neither_a_get_nor_a_post_goes_out_on_one_whose_peer_has_left() -> Result<()> {

@@ -30,6 +30,7 @@ pub mod server;
 pub mod stages;
 #[cfg(feature = "http2")]
 mod stages_http2;
+pub mod surprise;
 pub mod tally;
 pub mod tls;
 mod transport;
