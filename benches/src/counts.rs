@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::client::{Bare, Client, Legacy, Ours, Reqwest, Setup, Target};
-use crate::runtime::current_thread;
+use crate::runtime::{current_thread, workers};
 use crate::server::{BODY, LINE, Server};
 
 /// Requests that are counted, and before them those that warm up.
@@ -154,7 +154,13 @@ pub fn is_child() -> bool {
     reason = "the requests are made later, when they are counted"
 )]
 fn child(work: Work, client: &str, server: SocketAddr) {
-    let runtime = current_thread();
+    let runtime = match work {
+        // A timer that looks at thousands of connections once a second would have its look counted with a
+        // second's requests, which are a thousand here, and some thirty thousand without valgrind: not on
+        // another thread.
+        Work::Origins(_) | Work::Idle(_) => workers(1),
+        _ => current_thread(),
+    };
     let prepared = runtime.block_on(async {
         match client {
             Bare::NAME => prepare::<Bare>(work, server).await,
