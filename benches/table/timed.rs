@@ -12,7 +12,7 @@ use benches::server::{Server, start_http2};
 use benches::work::{STREAMED, TASKS, contend, for_tasks, sequential};
 use tokio::runtime::Runtime;
 
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 45;
 
 /// One request after the other, client and server on one core.
 pub(crate) fn round_trip() -> Vec<Figure> {
