@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use hyper_session::{DefaultConnector, Session, Stats};
 use support::accounts::{Accounts, assert_accounts};
-use support::connectors::Counting;
+use support::connectors::{Counting, Fate, Fated, Memory, read_head, write};
 use support::raw::RawPeer;
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
@@ -15,6 +15,9 @@ use tokio::task::yield_now;
 const TASKS: usize = 1000;
 const REQUESTS: usize = 10;
 const BURSTS: usize = 3;
+
+const FEW: usize = 4;
+const SMALL_BURSTS: usize = 500;
 
 type Network = Counting<DefaultConnector>;
 
@@ -98,6 +101,46 @@ async fn bursts(limit: Option<usize>) {
         }
         let session = builder.open().await.expect("valid settings");
         burst(&session, &network, limit.unwrap_or(100)).await;
+    }
+}
+
+/// A few tasks on a new session; their connects end when others give their connections back.
+async fn small_burst(round: usize) {
+    let memory = Memory::scripted(async |mut end, _| {
+        while !read_head(&mut end).await.is_empty() {
+            write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let network = Counting::new(Fated::new(memory, move |number| {
+        Fate::Later((number + round) % 3)
+    }));
+    let builder = Session::builder().connector(network.clone());
+    let session = builder.open().await.expect("valid settings");
+    let start = Arc::new(Barrier::new(FEW));
+    let tasks = (0..FEW).map(|_| {
+        let (session, start) = (session.clone(), Arc::clone(&start));
+        tokio::spawn(async move {
+            start.wait().await;
+            for _ in 0..REQUESTS {
+                let answer = session.get("http://a.test/").send().await;
+                answer.expect("an answer");
+            }
+        })
+    });
+    try_join_all(tasks).await.expect("no task panics");
+
+    let stats = settle(&session).await;
+    assert_accounts(&stats, Accounts::idle(stats.open));
+    assert_eq!((stats.opened, stats.closed), (stats.open as u64, 0));
+    assert!(network.numbers().peak <= FEW, "{stats:?}");
+    session.close().await;
+    assert_eq!(network.numbers().live, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn small_bursts_open_no_more_than_they_have_tasks() {
+    for round in 0..SMALL_BURSTS {
+        small_burst(round).await;
     }
 }
 

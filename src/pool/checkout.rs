@@ -306,22 +306,25 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let (waiter, awaited) = {
+        let now = self.pool.clock.now();
+        let (waiter, offered, awaited) = {
             let mut state = self.pool.lock();
+            let offered = state.offer_unfetched(self.number, now);
             let waiter = state.leave(self.number);
             let awaited = waiter
                 .as_ref()
                 .is_some_and(|waiter| state.is_awaited(waiter.origin, waiter.runtime));
-            (waiter, awaited)
+            (waiter, offered, awaited)
         };
         if let Some(attempt) = self.made_by_task.take().filter(|_| !awaited) {
             // Nobody else has a use for it.
             attempt.sever();
         }
-        // Dropped here, a permit or a stream goes to the next in the queue.
-        if let Some(Grant::Lane(Lane::Http1(connection))) = waiter.and_then(|waiter| waiter.grant) {
-            self.pool.check_in(connection, self.pool.clock.now());
+        if let Some((offer, timer)) = offered {
+            self.pool.offered(offer, &timer, now);
         }
+        // A permit or a stream goes to the next in the queue.
+        drop(waiter);
     }
 }
 

@@ -13,6 +13,7 @@ use super::meter::End;
 use super::permit::Books;
 use super::queue::Next;
 use super::state::{Gate, State};
+use super::timer::Timer;
 
 /// What is told apart of the bytes that connections have received: less makes no buffer grow.
 const STREAMED: u64 = 64 * 1024;
@@ -102,6 +103,18 @@ impl State {
             settled: false,
             claimed: false,
         })
+    }
+
+    /// Offers the connection that one in the queue was given, and has no use for, to the next. In one
+    /// step with what makes it useless: nobody may think that it is in use, and make another.
+    pub(super) fn offer_unfetched(&mut self, ticket: u64, now: u64) -> Option<(Offer, Arc<Timer>)> {
+        let grant = &mut self.waiters.get_mut(&ticket)?.grant;
+        let is_one = |grant: &mut Grant| matches!(grant, Grant::Lane(Lane::Http1(_)));
+        let Some(Grant::Lane(Lane::Http1(connection))) = grant.take_if(is_one) else {
+            return None;
+        };
+        let timer = Arc::clone(&connection.link.line.timer);
+        Some((self.offer(connection, now), timer))
     }
 
     /// Gives a connection to the first waiter that it can serve, by itself or by its place; else lays

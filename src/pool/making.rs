@@ -126,6 +126,7 @@ impl Pool {
                     // In one step: nobody may think that nothing comes.
                     let lane = if let Some(ticket) = of {
                         state.note_served(ticket);
+                        offer = state.offer_unfetched(ticket, now);
                         Some(Lane::Http1(connection))
                     } else {
                         offer = Some((state.offer(connection, now), Arc::clone(&link.line.timer)));

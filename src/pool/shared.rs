@@ -149,20 +149,16 @@ impl Pool {
         self.lock().gate != Gate::Open
     }
 
-    /// Gives back a connection that is ready for another request.
-    pub(super) fn check_in(self: &Arc<Self>, connection: Box<Http1>, now: u64) {
-        self.take_back_from(0, connection, now);
-    }
-
-    /// The same, where so many exchanges end with it: in one step, as every request takes it.
-    fn take_back_from(self: &Arc<Self>, ending: usize, mut connection: Box<Http1>, now: u64) {
+    /// Takes back a connection that is ready for another request, and counts its exchange as over: in
+    /// one step, as every request takes it.
+    fn check_in(self: &Arc<Self>, mut connection: Box<Http1>, now: u64) {
         // One that was made for whoever comes next has not been left to itself yet.
         connection.pooled |= connection.link.meter.has_served();
         connection.link.line.signal.rest();
         let timer = Arc::clone(&connection.link.line.timer);
         let (offer, closers) = {
             let mut state = self.lock();
-            state.exchanges -= ending;
+            state.exchanges -= 1;
             (state.offer(connection, now), state.closers)
         };
         self.offered(offer, &timer, now);
@@ -274,7 +270,7 @@ impl Exchange {
         }
         if connection.is_ready() {
             self.counted.is_over = true;
-            self.pool().take_back_from(1, connection, now);
+            self.pool().check_in(connection, now);
         } else if lives && connection.is_reusable() {
             self.lane = Some(Lane::Http1(connection));
             return Some(self);

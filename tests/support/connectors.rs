@@ -19,6 +19,7 @@ use hyper_session::{BoxError, Connector};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::yield_now;
 use tower_service::Service;
 
 use super::body::Body;
@@ -294,6 +295,8 @@ pub enum Fate {
     Made,
     /// It fails.
     Refused,
+    /// It goes its way after so many turns of the scheduler.
+    Later(usize),
     /// It never ends.
     Never,
     /// It goes its way once the gate lets it pass.
@@ -335,6 +338,11 @@ impl<C: Connector> Service<Uri> for Fated<C> {
                 Fate::Made => {}
                 Fate::Refused => {
                     return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+                }
+                Fate::Later(turns) => {
+                    for _ in 0..turns {
+                        yield_now().await;
+                    }
                 }
                 Fate::Never => pending().await,
                 Fate::Behind(gate) => gate.pass().await,
