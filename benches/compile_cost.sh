@@ -9,7 +9,9 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-unset CARGO_TARGET_DIR CARGO_INCREMENTAL RUSTFLAGS
+unset CARGO_TARGET_DIR RUSTFLAGS
+# As what comes from a registry is built; what comes from a path would be built in more and smaller parts.
+export CARGO_INCREMENTAL=0
 
 # crate NAME DEPENDENCY USE: a program that makes one request.
 crate() {

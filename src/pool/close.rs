@@ -200,9 +200,8 @@ impl Pool {
         let gone = self.wait_until(|state| state.entries.is_empty());
         within(2 * GOODBYE, gone).await;
         self.dismiss_timers();
-        self.tasks.close();
-        // Tasks of a runtime that is not being run end with it; their sockets are closed already.
-        within(left(), self.tasks.wait()).await;
+        // Those of a runtime that is not being run end with it; their sockets are closed already.
+        within(left(), self.tasks.ended()).await;
     }
 
     /// Cuts everything that is still open or being opened.

@@ -11,10 +11,10 @@ use futures_util::{Future, FutureExt};
 use hyper::client::conn::http2::Connection;
 use hyper::rt;
 use tokio::task::coop::unconstrained;
-use tokio_util::task::TaskTracker;
 
 use super::permit::Io;
 use super::severable::Severable;
+use super::tasks::Tasks;
 use super::timer::Timer;
 use crate::body::Body;
 
@@ -23,7 +23,7 @@ pub(super) type Dispatch = Connection<Io, Body, Executor>;
 /// The futures that are an HTTP/2 connection, and the tasks that poll them.
 pub(super) struct Driving {
     pub(super) timer: Arc<Timer>,
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
     /// Reads and writes the socket, and owns it.
     pub(super) socket: OnceLock<Severable<BoxFuture<'static, ()>>>,
     pub(super) socket_task: AtomicWaker,
@@ -38,7 +38,7 @@ pub(super) struct Driving {
 }
 
 impl Driving {
-    pub(super) fn new(timer: Arc<Timer>, tasks: TaskTracker) -> Self {
+    pub(super) fn new(timer: Arc<Timer>, tasks: Tasks) -> Self {
         Self {
             timer,
             tasks,
@@ -52,7 +52,7 @@ impl Driving {
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.timer.runtime.spawn(self.tasks.track_future(task));
+        self.tasks.spawn(&self.timer.runtime, task);
     }
 
     pub(super) fn poll_socket(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -36,7 +36,7 @@ impl Pool {
 
     fn start_timer(self: &Arc<Self>, timer: &Arc<Timer>) {
         let task = run(Arc::downgrade(self), Running::new(Arc::clone(timer)));
-        timer.runtime.spawn(self.tasks.track_future(task));
+        self.tasks.spawn(&timer.runtime, task);
     }
 
     /// Does what is due, and says when to look again. `None`: there is nothing to watch.

@@ -138,8 +138,7 @@ impl Draining {
             // Out of time, the connection is closed where this future ends.
             let _ = timeout(DRAIN_TIME, poll_fn(|cx| self.poll(cx))).await;
         };
-        let runtime = &link.line.timer.runtime;
-        runtime.spawn(pool.tasks.track_future(draining));
+        pool.tasks.spawn(&link.line.timer.runtime, draining);
     }
 }
 

@@ -92,10 +92,10 @@ impl Pool {
             pool: Arc::clone(self),
             of,
         };
-        runtime.spawn(self.tasks.track_future(async move {
+        self.tasks.spawn(&runtime, async move {
             let made = poll_fn(|cx| attempt.poll(cx)).await;
             maker.hand_over(made);
-        }));
+        });
     }
 
     /// Those who waited for a connection, to share it, go on without it; the one for whom it was made

@@ -31,6 +31,8 @@ mod line;
 
 mod severable;
 
+mod tasks;
+
 mod task;
 
 mod limit;

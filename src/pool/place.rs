@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use tokio_util::task::TaskTracker;
 
 use super::age::Age;
 use super::meter::Tallies;
+use super::tasks::Tasks;
 use super::timer::Timer;
 
 /// What a connection is told of its origin and its runtime.
@@ -18,6 +18,6 @@ pub(super) struct Place {
     pub(super) timer: Arc<Timer>,
     pub(super) age: Age,
     /// The pool's tasks, where those of the connection belong.
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
     pub(super) tallies: Tallies,
 }

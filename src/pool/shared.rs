@@ -6,7 +6,6 @@ use std::task::Waker;
 use std::{fmt, mem};
 
 use tokio::sync::{self, Notify};
-use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Lane};
 use super::entry::Aftermath;
@@ -18,6 +17,7 @@ use super::permit::{Books, Stamp};
 use super::state::{Gate, State};
 use super::stats::{CloseReport, OriginStats, Stats};
 use super::task::Task;
+use super::tasks::Tasks;
 use super::timer::{Clock, Timer};
 use crate::config::PoolConfig;
 use crate::connect::Dial;
@@ -29,7 +29,7 @@ pub(crate) struct Pool {
     pub(super) clock: Clock,
     /// Rung whenever a closer may find that what it waits for has come.
     pub(super) changed: Notify,
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
     pub(super) ending: Ending,
     state: Mutex<State>,
 }
@@ -74,7 +74,7 @@ impl Pool {
             dial,
             clock: Clock::start(),
             changed: Notify::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
             ending: Ending::default(),
             state,
         })

@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tokio_util::task::TaskTracker;
 
 use super::severable::Severable;
+use super::tasks::{Tasks, spawn};
 
 /// How long a runtime may leave a task waiting that others wait for. More than any that is only busy
 /// needs: what is cut may be known to a server already.
@@ -37,7 +37,7 @@ impl Task {
     pub(super) fn spawn(
         work: impl Future<Output = ()> + Send + 'static,
         runtime: &Handle,
-        tracker: &TaskTracker,
+        tasks: &Tasks,
     ) -> Arc<Self> {
         let (end, over) = oneshot::channel::<()>();
         let work = async move {
@@ -46,12 +46,12 @@ impl Task {
         };
         let work = Arc::new(Severable::new(work.boxed()));
         let running = Running(Arc::clone(&work));
-        let running = tracker.track_future(async move {
+        let running = tasks.spawn(runtime, async move {
             poll_fn(|cx| running.0.poll(cx)).await;
         });
         Arc::new(Self {
             work,
-            handle: runtime.spawn(running).abort_handle(),
+            handle: running.abort_handle(),
             runtime: runtime.clone(),
             over: over.map(drop).boxed().shared(),
         })
@@ -69,7 +69,7 @@ impl Task {
     }
 
     async fn cut_at_rest(&self) {
-        while timeout(PATIENCE, self.runtime.spawn(ready(())))
+        while timeout(PATIENCE, spawn(&self.runtime, ready(()).boxed()))
             .await
             .is_ok_and(|ran| ran.is_ok())
         {

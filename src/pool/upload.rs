@@ -54,7 +54,7 @@ impl Upload {
         });
         let sending = Arc::clone(&upload).go_on(exchange);
         let runtime = &upload.link.line.timer.runtime;
-        runtime.spawn(upload.pool.tasks.track_future(sending));
+        upload.pool.tasks.spawn(runtime, sending);
         upload
     }
 
@@ -155,7 +155,7 @@ impl Exchange {
     fn send_rest(self, rest: Arc<Progress>, end: u64) {
         let (pool, timer) = (Arc::clone(self.pool()), &self.line().timer);
         let (runtime, tasks) = (timer.runtime.clone(), pool.tasks.clone());
-        runtime.spawn(tasks.track_future(async move {
+        tasks.spawn(&runtime, async move {
             let sending = async {
                 if is_sent_by(end, &rest, &self).await {
                     return;
@@ -170,7 +170,7 @@ impl Exchange {
             select(pin!(sending), pin!(shut(&pool))).await;
             rest.call_off(called_off());
             drop(self);
-        }));
+        });
     }
 }
 
