@@ -3,18 +3,23 @@
 
 mod support;
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, poll, stream};
-use http::{Request, StatusCode};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, poll, stream};
+use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_session::{Body, BoxConnector, Error, ErrorKind, Response, Session, TimeoutPhase};
 use tokio::task::yield_now;
 use tokio::time::timeout;
+use tower_service::Service;
 
 use support::accounts::{Accounts, AliveTasks};
 use support::body::BoxError;
@@ -95,7 +100,7 @@ mod the_limit {
     async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         for _ in 0..polls {
-            if let std::task::Poll::Ready(output) = poll!(future.as_mut()) {
+            if let Poll::Ready(output) = poll!(future.as_mut()) {
                 return Some(output);
             }
             yield_now().await;
@@ -502,6 +507,52 @@ mod a_connect_that_lost_its_race {
         });
         assert_eq!(both.0.unwrap(), "/held1");
         assert_eq!((session.stats().open, network.numbers().asked), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn fails_no_request_that_has_got_another_in_the_same_moment() {
+        let answers = Gate::new();
+        let (memory, asked) = (held(&answers), Arc::new(AtomicUsize::new(0)));
+        let first = Arc::new(Mutex::new(None::<BoxFuture<'static, ()>>));
+        let of_connect = Arc::clone(&first);
+        let connector = tower::service_fn(move |uri: Uri| {
+            let (number, connecting) = (asked.fetch_add(1, SeqCst), memory.clone().call(uri));
+            let first = Arc::clone(&of_connect);
+            async move {
+                if number > 0 {
+                    // Refused in the poll in which the first request is over, and not before.
+                    poll_fn(|_| {
+                        first
+                            .lock()
+                            .unwrap()
+                            .take()
+                            .map_or(Poll::Pending, Poll::Ready)
+                    })
+                    .map(|first| first.now_or_never().expect("its answer is there"))
+                    .await;
+                    return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+                }
+                Ok(connecting.await.expect("it cannot fail"))
+            }
+        });
+        let session = limited(5, connector).await;
+        let asking = session.clone();
+        let mut asking = async move {
+            let answer = asking.get("http://a/held").send().await;
+            assert_eq!(answer.unwrap().status(), 200);
+        }
+        .boxed();
+        assert_waits(asking.as_mut()).await;
+        let mut second = pin!(session.get("http://a/").send());
+        assert_waits(second.as_mut()).await;
+        assert_books(&session, Accounts::busy(1).and_connecting(1), 1, 0);
+        answers.open();
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        *first.lock().unwrap() = Some(asking);
+        assert_eq!(soon(second).await.unwrap().status(), 200);
+        assert_books(&session, Accounts::idle(1), 1, 1);
     }
 
     #[tokio::test]

@@ -253,12 +253,16 @@ impl<'a> Ticket<'a> {
         };
         let made = ready!(attempt.poll(cx));
         self.attempt = None;
-        let Some(made) = made else {
+        let lane = match made {
+            Some(Ok(connection)) => self.pool.opened(connection, Some(self.number)),
+            // It may have got another in this very moment.
+            Some(Err(error)) => {
+                self.pool.could_not_connect(self.number, error);
+                return self.poll(cx);
+            }
             // Taken over by whoever served this request: its grant is there.
-            return self.poll(cx);
+            None => return self.poll(cx),
         };
-        let connection = made.inspect_err(|_| self.pool.could_not_connect(self.number, None))?;
-        let lane = self.pool.opened(connection, Some(self.number));
         Poll::Ready(Ok(
             lane.expect("a connection that was just made carries a request")
         ))

@@ -129,7 +129,7 @@ pub(super) struct Waiter {
 pub(super) enum Grant {
     Lane(Lane),
     Permit(Permit),
-    /// The connection that it was to share could not be made.
+    /// Its connection could not be made, or the one that it was to share.
     Failed(Error),
     Severed,
 }

@@ -98,9 +98,8 @@ impl Pool {
         });
     }
 
-    /// Those who waited for a connection, to share it, go on without it; the one for whom it was made
-    /// by a task is told.
-    pub(super) fn could_not_connect(self: &Arc<Self>, ticket: u64, error: Option<Error>) {
+    /// Tells the one for whom a connection was to be made; those who waited to share it go on without.
+    pub(super) fn could_not_connect(self: &Arc<Self>, ticket: u64, error: Error) {
         let books = Arc::clone(self) as Arc<dyn Books>;
         let aftermath = self.lock().could_not_connect(ticket, error, &books);
         self.settle(aftermath, self.clock.now());
@@ -180,7 +179,7 @@ impl Maker {
 
     fn fail(&mut self, error: Error) {
         if let Some(ticket) = self.of.take() {
-            self.pool.could_not_connect(ticket, Some(error));
+            self.pool.could_not_connect(ticket, error);
         }
     }
 }

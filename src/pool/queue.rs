@@ -300,23 +300,24 @@ impl State {
     pub(super) fn could_not_connect(
         &mut self,
         ticket: u64,
-        error: Option<Error>,
+        error: Error,
         books: &Arc<dyn Books>,
     ) -> Aftermath {
         let mut aftermath = Aftermath::default();
-        let failed = error.map(Grant::Failed);
+        let failed = Grant::Failed(error);
         let Some(waiter) = self.waiters.get(&ticket) else {
-            aftermath.unused.extend(failed);
+            aftermath.unused.push(failed);
             return aftermath;
         };
         let (origin, served) = (waiter.origin, waiter.served);
         if self.origins[origin].shared.is_empty() {
             self.each_for_itself(origin, books, &mut aftermath);
         }
-        match failed {
-            Some(failed) if !served => self.serve(ticket, failed, &mut aftermath),
+        if served {
             // Dropped without the lock: it may hold what is a user's.
-            failed => aftermath.unused.extend(failed),
+            aftermath.unused.push(failed);
+        } else {
+            self.serve(ticket, failed, &mut aftermath);
         }
         aftermath
     }
