@@ -7,8 +7,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use tower_service::Service;
 use support::accounts::{Accounts, AliveTasks};
 use support::body::BoxError;
 use support::books::{assert_books, reach};
-use support::connectors::{Counting, Fate, Fated, Memory, read_head, write};
+use support::connectors::{Counting, Fate, Fated, Memory, Pipe, read_head, write};
 use support::gate::Gate;
 use support::outcome::{assert_waits, expect_kind};
 use support::server::{channel_body, respond, text};
@@ -509,50 +509,115 @@ mod a_connect_that_lost_its_race {
         assert_eq!((session.stats().open, network.numbers().asked), (2, 2));
     }
 
-    #[tokio::test]
-    async fn fails_no_request_that_has_got_another_in_the_same_moment() {
-        let answers = Gate::new();
-        let (memory, asked) = (held(&answers), Arc::new(AtomicUsize::new(0)));
-        let first = Arc::new(Mutex::new(None::<BoxFuture<'static, ()>>));
-        let of_connect = Arc::clone(&first);
+    /// What happens in the very poll in which a connect ends.
+    type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+    /// Connects at once but for the last time: that ends when there is something to happen meanwhile.
+    async fn racing(
+        memory: Memory,
+        last: usize,
+        end: fn(Pipe) -> io::Result<Pipe>,
+    ) -> (Session, Meanwhile) {
+        let (asked, meanwhile) = (Arc::new(AtomicUsize::new(0)), Meanwhile::default());
+        let happening = Arc::clone(&meanwhile);
         let connector = tower::service_fn(move |uri: Uri| {
             let (number, connecting) = (asked.fetch_add(1, SeqCst), memory.clone().call(uri));
-            let first = Arc::clone(&of_connect);
+            let happening = Arc::clone(&happening);
             async move {
-                if number > 0 {
-                    // Refused in the poll in which the first request is over, and not before.
-                    poll_fn(|_| {
-                        first
-                            .lock()
-                            .unwrap()
-                            .take()
-                            .map_or(Poll::Pending, Poll::Ready)
-                    })
-                    .map(|first| first.now_or_never().expect("its answer is there"))
-                    .await;
-                    return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+                let pipe = connecting.await.expect("it cannot fail");
+                if number < last {
+                    return Ok(pipe);
                 }
-                Ok(connecting.await.expect("it cannot fail"))
+                let due = poll_fn(|_| match happening.lock().unwrap().take() {
+                    Some(happens) => Poll::Ready(happens),
+                    None => Poll::Pending,
+                });
+                let happens = due.await;
+                happens();
+                end(pipe)
             }
         });
-        let session = limited(5, connector).await;
-        let asking = session.clone();
+        (limited(5, connector).await, meanwhile)
+    }
+
+    /// A request that is under way when this returns.
+    async fn asking(session: &Session, url: &'static str) -> BoxFuture<'static, StatusCode> {
+        let session = session.clone();
         let mut asking = async move {
-            let answer = asking.get("http://a/held").send().await;
-            assert_eq!(answer.unwrap().status(), 200);
+            let answer = soon(session.get(url).send()).await;
+            answer.unwrap().status()
         }
         .boxed();
         assert_waits(asking.as_mut()).await;
-        let mut second = pin!(session.get("http://a/").send());
-        assert_waits(second.as_mut()).await;
-        assert_books(&session, Accounts::busy(1).and_connecting(1), 1, 0);
-        answers.open();
+        asking
+    }
+
+    async fn turns() {
         for _ in 0..10 {
             yield_now().await;
         }
-        *first.lock().unwrap() = Some(asking);
-        assert_eq!(soon(second).await.unwrap().status(), 200);
+    }
+
+    #[tokio::test]
+    async fn fails_no_request_that_has_got_another_in_the_same_moment() {
+        let answers = Gate::new();
+        let refused = |_| Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let (session, meanwhile) = racing(held(&answers), 1, refused).await;
+        let first = asking(&session, "http://a/held").await;
+        let second = asking(&session, "http://a/").await;
+        assert_books(&session, Accounts::busy(1).and_connecting(1), 1, 0);
+        answers.open();
+        turns().await;
+        let happens = || assert_eq!(first.now_or_never().unwrap(), 200);
+        *meanwhile.lock().unwrap() = Some(Box::new(happens));
+        assert_eq!(second.await, 200);
         assert_books(&session, Accounts::idle(1), 1, 1);
+    }
+
+    #[tokio::test]
+    async fn serves_one_who_needs_a_new_one_when_its_own_request_has_got_another() {
+        // Each answers when the gate lets it, but for the second, which answers once, and then ends.
+        let gate = Gate::new();
+        let answers = gate.clone();
+        let memory = Memory::scripted(move |mut end, number| {
+            let gate = gate.clone();
+            async move {
+                for count in 0.. {
+                    let head = read_head(&mut end).await;
+                    if number != 1 || count > 0 {
+                        gate.pass().await;
+                    }
+                    if head.is_empty() || (number == 1 && count > 0) {
+                        return;
+                    }
+                    write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+            }
+        });
+        let (session, meanwhile) = racing(memory, 2, Ok).await;
+        let first = asking(&session, "http://a/1").await;
+        assert_eq!(get(&session, "http://a/2").await.unwrap(), "");
+        let mut repeated = asking(&session, "http://a/3").await;
+        let connects = asking(&session, "http://a/4").await;
+        assert_books(&session, Accounts::busy(2).and_connecting(1), 2, 0);
+        answers.open_for_good();
+        turns().await;
+
+        let asked = session.clone();
+        let (result, going_on) = mpsc::channel();
+        let happens = move || {
+            assert_eq!(first.now_or_never().unwrap(), 200);
+            let mut nobody = Context::from_waker(Waker::noop());
+            assert!(repeated.poll_unpin(&mut nobody).is_pending());
+            // One has been given back for the one that connects, and one is being made.
+            let stats = asked.stats();
+            assert_eq!((stats.open, stats.idle, stats.connecting), (1, 0, 1));
+            result.send(repeated).unwrap();
+        };
+        *meanwhile.lock().unwrap() = Some(Box::new(happens));
+        assert_eq!(connects.await, 200);
+        assert_eq!(going_on.recv().unwrap().await, 200);
+        assert_books(&session, Accounts::idle(2), 3, 1);
     }
 
     #[tokio::test]

@@ -4,13 +4,13 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
+use std::{io, mem};
 
 use futures::{StreamExt, poll, stream};
 use hyper_session::{Body, BoxConnection, Connector, Session, SessionBuilder, Uri};
@@ -20,6 +20,8 @@ use support::connectors::{read_head, write};
 use support::gate::Gate;
 use support::tally::PATIENCE;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 /// Stops whoever reads, once it is set, until it is told to go on.
 type Stop = Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>;
@@ -62,8 +64,10 @@ impl AsyncWrite for Stopping {
     }
 }
 
-/// Answers each request when it has its head and, if it has one, the end of its body.
+/// Answers each request when it has its head and, if it has one, the end of its body; to the first
+/// `DELETE` of a connection that has answered before, it closes.
 async fn serve(mut end: DuplexStream) {
+    let mut refuses = false;
     loop {
         let head = read_head(&mut end).await;
         if head.is_empty() {
@@ -71,7 +75,10 @@ async fn serve(mut end: DuplexStream) {
         }
         if head.starts_with("POST") {
             while !read_head(&mut end).await.ends_with("0\r\n\r\n") {}
+        } else if head.starts_with("DELETE") && mem::take(&mut refuses) {
+            return;
         }
+        refuses = true;
         write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     }
 }
@@ -147,4 +154,29 @@ async fn a_connection_that_the_timer_polls_serves_the_one_who_came_meanwhile() {
     assert_eq!(second.await.unwrap(), "ok");
     reach(&session, Accounts::idle(1)).await;
     assert_eq!((session.stats().opened, session.stats().reused), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_whom_that_connection_does_not_serve_makes_another() {
+    let stop = Stop::default();
+    let session = builder(&stop).open().await.unwrap();
+    let get = || session.get("http://host/").send();
+    let (first, second) = futures::join!(get(), get());
+    assert!(first.is_ok() && second.is_ok());
+
+    let ((stopped, is_stopped), (go_on, goes_on)) = (channel(), channel());
+    *stop.lock().unwrap() = Some((stopped, goes_on));
+    is_stopped.recv_timeout(PATIENCE).unwrap();
+    // The other one is closed when it has the request, which is sent again on a new one.
+    let mut delete = Box::pin(session.delete("http://host/").send());
+    while session.stats().waiting == 0 {
+        assert!(poll!(&mut delete).is_pending());
+        yield_now().await;
+    }
+    assert_accounts(&session.stats(), Accounts::idle(1).and_queued(1));
+    go_on.send(()).unwrap();
+    let answer = timeout(PATIENCE, delete).await.expect("no hang");
+    assert_eq!(answer.unwrap().text().await.unwrap(), "ok");
+    reach(&session, Accounts::idle(2)).await;
+    assert_eq!(session.stats().opened, 3);
 }

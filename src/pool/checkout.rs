@@ -255,17 +255,17 @@ impl<'a> Ticket<'a> {
         self.attempt = None;
         let lane = match made {
             Some(Ok(connection)) => self.pool.opened(connection, Some(self.number)),
-            // It may have got another in this very moment.
             Some(Err(error)) => {
                 self.pool.could_not_connect(self.number, error);
-                return self.poll(cx);
+                None
             }
-            // Taken over by whoever served this request: its grant is there.
-            None => return self.poll(cx),
+            None => None,
         };
-        Poll::Ready(Ok(
-            lane.expect("a connection that was just made carries a request")
-        ))
+        match lane {
+            Some(lane) => Poll::Ready(Ok(lane)),
+            // Told of the failure, or served by another connection in this very moment.
+            None => self.poll(cx),
+        }
     }
 
     fn fetch(&mut self, cx: &Context<'_>) -> Option<Grant> {

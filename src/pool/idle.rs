@@ -105,8 +105,7 @@ impl State {
         })
     }
 
-    /// Offers the connection that one in the queue was given, and has no use for, to the next. In one
-    /// step with what makes it useless: nobody may think that it is in use, and make another.
+    /// Offers the connection that one in the queue was given, and leaves there, to the next.
     pub(super) fn offer_unfetched(&mut self, ticket: u64, now: u64) -> Option<(Offer, Arc<Timer>)> {
         let grant = &mut self.waiters.get_mut(&ticket)?.grant;
         let is_one = |grant: &mut Grant| matches!(grant, Grant::Lane(Lane::Http1(_)));
@@ -164,8 +163,8 @@ impl State {
         true
     }
 
-    /// Lets it be used again, if it is still there: first by those who have come meanwhile. Without it
-    /// they may make another. `rests`: hyper has let go of it.
+    /// Lets it be used again, if it is still there: first by those who have come meanwhile. Those whom it
+    /// does not serve may make another. `rests`: hyper has let go of it.
     pub(super) fn unclaim(
         &mut self,
         link: &Arc<Link>,
@@ -191,9 +190,7 @@ impl State {
             self.idle -= 1;
             self.lay(idle)
         });
-        if offer.is_none() {
-            aftermath.wakers.extend(self.pass_on_all(books));
-        }
+        aftermath.wakers.extend(self.pass_on_all(books));
         self.leave_origin(link.origin);
         offer
     }

@@ -106,7 +106,7 @@ impl Pool {
     }
 
     /// Enters a connection in the books. The request `of` that made it has all of it, or its first
-    /// stream; one that was made by a task goes to those who wait.
+    /// stream; one that was made by a task, or whose request has got another, goes to those who wait.
     pub(super) fn opened(
         self: &Arc<Self>,
         connection: Connection,
@@ -118,6 +118,7 @@ impl Pool {
         let mut offer = None;
         let (lane, link, attempt, severed) = {
             let mut state = self.lock();
+            let of = of.filter(|&ticket| !state.is_served(ticket));
             let (lane, link, attempt) = match connection {
                 Connection::Http1(connection) => {
                     let link = Arc::clone(&connection.link);
@@ -125,7 +126,6 @@ impl Pool {
                     // In one step: nobody may think that nothing comes.
                     let lane = if let Some(ticket) = of {
                         state.note_served(ticket);
-                        offer = state.offer_unfetched(ticket, now);
                         Some(Lane::Http1(connection))
                     } else {
                         offer = Some((state.offer(connection, now), Arc::clone(&link.line.timer)));

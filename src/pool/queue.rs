@@ -144,6 +144,12 @@ impl State {
         }
     }
 
+    /// Whether one in the queue has got what it waits for, fetched or not.
+    pub(super) fn is_served(&self, ticket: u64) -> bool {
+        let waiter = self.waiters.get(&ticket);
+        waiter.is_none_or(|waiter| waiter.served)
+    }
+
     /// Connections in the making for whoever comes next, since that moment or before, which one in the
     /// queue may be waiting for.
     pub(super) fn left_behind_for(&self, ticket: u64, since: u64) -> Vec<Arc<Attempt>> {
