@@ -3,16 +3,24 @@
 
 mod support;
 
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use futures::future::try_join_all;
-use hyper_session::{Result, Session};
+use hyper_session::{BoxConnection, Result, Session, Uri};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::runtime;
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, oneshot};
 use tokio::time;
 
 use support::accounts::Accounts;
 use support::books::{assert_books, reach};
+use support::connectors::{read_head, write};
 use support::server::{Server, text};
 use support::surprise::{STRAYS, Surprise};
 
@@ -129,5 +137,77 @@ async fn its_end_is_noticed_while_nobody_asks_for_it() -> Result<()> {
         assert_eq!((stats.closed_by.peer, stats.opened), (1, 1), "{stray:?}");
         surprise.peer.wait_live(0).await;
     }
+    Ok(())
+}
+
+/// Takes all that is written and hands it on when it is flushed, as some implementations of TLS do.
+struct Buffering {
+    io: DuplexStream,
+    kept: BytesMut,
+}
+
+impl AsyncRead for Buffering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Buffering {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.kept.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, kept } = &mut *self;
+        while !kept.is_empty() {
+            let written = ready!(Pin::new(&mut *io).poll_write(cx, kept))?;
+            kept.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_begin_before_the_transport_has_sent_all_of_a_request() -> Result<()> {
+    const LENGTH: usize = 2500;
+    let (result, received) = oneshot::channel();
+    let result = Arc::new(Mutex::new(Some(result)));
+    let connector = tower::service_fn(move |_: Uri| {
+        let (io, mut end) = duplex(1024);
+        let result = result.lock().unwrap().take().expect("asked once");
+        tokio::spawn(async move {
+            read_head(&mut end).await;
+            write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            // Others would rest by now.
+            time::sleep(Duration::from_millis(2500)).await;
+            let mut body = vec![0; LENGTH];
+            end.read_exact(&mut body).await.unwrap();
+            result.send(body).unwrap();
+            pending::<()>().await;
+        });
+        let kept = BytesMut::new();
+        async { Ok::<_, io::Error>(BoxConnection::from_io(Buffering { io, kept })) }
+    });
+    let session = Session::builder().connector(connector).open().await?;
+    let answer = session.post("http://host/").body(vec![b'x'; LENGTH]);
+    assert_eq!(answer.send().await?.text().await?, "ok");
+    assert_books(&session, Accounts::idle(1), 1, 0);
+    let received = time::timeout(Duration::from_secs(10), received).await;
+    let received = received.expect("it is not stuck").unwrap();
+    assert!(received.iter().all(|byte| *byte == b'x'));
     Ok(())
 }

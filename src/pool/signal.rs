@@ -97,7 +97,7 @@ impl Signal {
         self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::Relaxed)
     }
 
-    /// Notes whether the socket has left some of what was written for later.
+    /// Notes whether the socket has left some of what was written for later, or keeps it itself.
     pub(super) fn note_behind(&self, behind: bool) {
         self.behind.store(behind, Ordering::Relaxed);
     }
