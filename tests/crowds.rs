@@ -4,11 +4,12 @@
 mod support;
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures::future::try_join_all;
+use futures::poll;
 use hyper_session::{BoxConnection, Result, Session, Uri};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::Barrier;
@@ -16,6 +17,9 @@ use tokio::sync::Barrier;
 use support::accounts::Accounts;
 use support::books::assert_books;
 use support::connectors::{read_head, write};
+use support::gate::Gate;
+use support::server::{Server, text};
+use support::surprise::Surprise;
 
 /// What the connections of a session did, in order.
 type Steps = Arc<Mutex<String>>;
@@ -105,5 +109,40 @@ async fn many_read_before_the_first_of_them_writes_again() -> Result<()> {
 #[tokio::test]
 async fn a_few_do_not_wait_for_each_other() -> Result<()> {
     assert_eq!(steps(3, 2).await?, "wwwrwrwrwrrr");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_be_sent_twice_sees_a_goodbye_that_came_while_others_had_their_turn()
+-> Result<()> {
+    const MANY: usize = 20;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = Server::start(async move |_| {
+        held.pass().await;
+        text("ok")
+    });
+    let surprise = Surprise::new(None);
+    let session = Session::builder().open().await?;
+    let url = surprise.peer.url("/");
+    assert_eq!(session.get(&*url).send().await?.text().await?, "ok");
+    let others = (0..MANY).map(|_| {
+        let answer = session.get(server.url("/")).send();
+        tokio::spawn(async { answer.await?.text().await })
+    });
+    let others = others.collect::<Vec<_>>();
+    gate.wait_reached(MANY).await;
+
+    let mut post = pin!(session.post(&*url).body("once").send());
+    assert!(poll!(post.as_mut()).is_pending());
+    let sent = session.stats().sent;
+    surprise.spring();
+    assert_eq!(post.await?.text().await?, "ok");
+    assert_eq!(surprise.peer.accepted(), 2);
+    assert!(session.stats().sent < sent + 200, "it was sent once");
+    gate.open_for_good();
+    for other in others {
+        assert_eq!(other.await.unwrap()?, "ok");
+    }
     Ok(())
 }

@@ -284,6 +284,10 @@ impl Waiting<'_> {
         let mut gives_way = self.gives_way;
         poll_fn(move |cx| {
             if mem::take(&mut gives_way) {
+                if self.wants.careful {
+                    // The last look was before the others.
+                    line.signal.ask_for_look();
+                }
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
