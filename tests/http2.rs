@@ -169,22 +169,29 @@ async fn the_peers_limit_of_streams_is_kept_by_queueing() {
 
 #[tokio::test]
 async fn more_connections_are_made_when_streams_run_out_if_that_is_allowed() {
-    let gate = Arc::new(Semaphore::new(0));
-    let manner = Manner {
-        max_streams: Some(3),
-    };
-    let server = Http2Server::start(manner, gated(&gate));
-    let session = builder().http2_max_connections_per_origin(2);
-    let session = session.open().await.unwrap();
-    let answers = join_all((0..20).map(|n| get(&session, server.url(&format!("/{n}")))));
-    let opening = async {
-        server.wait_requests(6).await;
-        gate.add_permits(20);
-    };
-    let (answers, ()) = futures::join!(answers, opening);
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!((server.accepted(), server.peak()), (2, 3));
-    assert_accounts(&session.stats(), Accounts::idle(2));
+    for is_known in [true, false] {
+        let gate = Arc::new(Semaphore::new(0));
+        let manner = Manner {
+            max_streams: Some(3),
+        };
+        let (server, session) = if is_known {
+            (Http2Server::start(manner, gated(&gate)), builder())
+        } else {
+            let session = Session::builder().tls_root_pem(ca_pem());
+            (Http2Server::start_tls(manner, gated(&gate)), session)
+        };
+        let session = session.http2_max_connections_per_origin(2);
+        let session = session.open().await.unwrap();
+        let answers = join_all((0..20).map(|n| get(&session, server.url(&format!("/{n}")))));
+        let opening = async {
+            server.wait_requests(6).await;
+            gate.add_permits(20);
+        };
+        let (answers, ()) = futures::join!(answers, opening);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!((server.accepted(), server.peak()), (2, 3));
+        assert_accounts(&session.stats(), Accounts::idle(2));
+    }
 }
 
 #[tokio::test]

@@ -90,6 +90,10 @@ impl State {
             self.serve(ticket, Grant::Lane(Lane::Http2(stream)), aftermath);
         }
         self.share_out(id, now, books, aftermath);
+        // There may be more than one, if the protocol was not known before.
+        let left = self.limits.shared_per_origin - 1;
+        aftermath.wakers.extend(self.pass_on_all(books));
+        aftermath.leaving.extend(self.make_room(origin, left));
         (stream, before)
     }
 
