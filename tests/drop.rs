@@ -10,7 +10,9 @@ use futures::{StreamExt, poll};
 use hyper_session::{Error, Result, Session, SessionHolder};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::api::Api;
-use support::outcome::drive_until;
+use support::connectors::{Counting, Fate, Fated, Memory};
+use support::outcome::{assert_waits, drive_until};
+use support::server::text;
 use tokio::runtime::{self, Runtime};
 
 /// A holder whose session has so many idle connections.
@@ -373,6 +375,28 @@ async fn dropping_all_of_it_in_any_order_leaves_nothing() -> Result<()> {
         }
         api.wait_live(0).await;
     }
+    tasks.assert_back().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_cuts_a_connect_that_all_its_requests_have_left() -> Result<()> {
+    let tasks = AliveTasks::now();
+    let never = Fated::new(Memory::serving(async |_| text("ok")), |_| Fate::Never);
+    let network = Counting::new(never);
+    let builder = Session::builder().connector(network.clone());
+    let session = builder.open().await?;
+    // The first has it made, for both.
+    let mut first = Box::pin(session.get("https://host/").send());
+    let mut second = Box::pin(session.get("https://host/").send());
+    assert_waits(first.as_mut()).await;
+    assert_waits(second.as_mut()).await;
+    assert_eq!(network.numbers().asked, 1);
+    drop(first);
+    assert_eq!(network.numbers().connecting, 1, "the second waits for it");
+    drop(second);
+    drop(session);
+    assert_eq!(network.numbers().connecting, 0);
     tasks.assert_back().await;
     Ok(())
 }

@@ -315,6 +315,10 @@ impl Drop for Ticket<'_> {
             let mut state = self.pool.lock();
             let offered = state.offer_unfetched(self.number, now);
             let waiter = state.leave(self.number);
+            let permit = waiter.as_ref().and_then(|waiter| waiter.permit);
+            if let Some((attempt, stamp)) = self.made_by_task.as_ref().zip(permit) {
+                state.set_aside(stamp.id, attempt);
+            }
             let awaited = waiter
                 .as_ref()
                 .is_some_and(|waiter| state.is_awaited(waiter.origin, waiter.runtime));
