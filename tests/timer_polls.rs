@@ -180,3 +180,22 @@ async fn one_whom_that_connection_does_not_serve_makes_another() {
     reach(&session, Accounts::idle(2)).await;
     assert_eq!(session.stats().opened, 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_io_panics_then_is_closed_and_others_serve() {
+    let stop = Stop::default();
+    let session = builder(&stop).open().await.unwrap();
+    let get = || session.get("http://host/").send();
+    assert_eq!(get().await.unwrap().text().await.unwrap(), "ok");
+
+    let ((stopped, is_stopped), (go_on, goes_on)) = (channel(), channel());
+    *stop.lock().unwrap() = Some((stopped, goes_on));
+    is_stopped.recv_timeout(PATIENCE).unwrap();
+    // Nobody says so: it panics.
+    drop(go_on);
+    reach(&session, Accounts::NONE).await;
+    let answer = timeout(PATIENCE, get()).await.expect("no hang");
+    assert_eq!(answer.unwrap().text().await.unwrap(), "ok");
+    assert_accounts(&session.stats(), Accounts::idle(1));
+    assert_eq!(session.stats().opened, 2);
+}

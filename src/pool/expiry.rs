@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 use std::task::Wake;
+use std::thread;
 
 use super::connection::Connection;
 use super::entry::{Aftermath, Entry, EntryKind, Idle};
@@ -67,18 +68,44 @@ impl Pool {
         if !self.lock().claim(link, since) {
             return false;
         }
+        let mut claim = Claim {
+            pool: self,
+            link,
+            since,
+            now,
+            rests: false,
+        };
         let lives = link.drive_at_rest();
-        let rests = since + LOOK <= now && link.rest();
-        let books = Arc::clone(self) as Arc<dyn Books>;
-        let mut aftermath = Aftermath::default();
-        let offer = self
-            .lock()
-            .unclaim(link, since, rests, &books, &mut aftermath);
-        self.settle(aftermath, now);
-        if let Some(offer) = offer {
-            self.offered(offer, &link.line.timer, now);
-        }
+        claim.rests = since + LOOK <= now && link.rest();
         !lives
+    }
+}
+
+/// An idle connection that the timer polls. Dropped, it can be used again.
+struct Claim<'a> {
+    pool: &'a Arc<Pool>,
+    link: &'a Arc<Link>,
+    since: u64,
+    now: u64,
+    rests: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // In the connector's IO.
+            self.link.close();
+        }
+        let books = Arc::clone(self.pool) as Arc<dyn Books>;
+        let mut aftermath = Aftermath::default();
+        let offer =
+            self.pool
+                .lock()
+                .unclaim(self.link, self.since, self.rests, &books, &mut aftermath);
+        self.pool.settle(aftermath, self.now);
+        if let Some(offer) = offer {
+            self.pool.offered(offer, &self.link.line.timer, self.now);
+        }
     }
 }
 
