@@ -151,13 +151,15 @@ impl State {
     }
 
     /// Keeps a connection that idles `since` then from being used while the timer polls it. `false`: it
-    /// idles no more.
+    /// idles no more, or is being polled.
     pub(super) fn claim(&mut self, link: &Arc<Link>, since: u64) -> bool {
         let Some(place) = self.find_idle(link, since) else {
             return false;
         };
         let origin = &mut self.origins[link.origin];
-        origin.idle[place].claimed = true;
+        if std::mem::replace(&mut origin.idle[place].claimed, true) {
+            return false;
+        }
         origin.users += 1;
         origin.with_side(link.line.timer.id(), |side| side.claimed = true);
         true
@@ -191,6 +193,10 @@ impl State {
             self.lay(idle)
         });
         aftermath.wakers.extend(self.pass_on_all(books));
+        if offer.is_none() {
+            // Its place may be another's by now, and one in the queue has counted on it.
+            aftermath.leaving.extend(self.make_room(link.origin, 1));
+        }
         self.leave_origin(link.origin);
         offer
     }
