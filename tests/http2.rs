@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -945,6 +946,33 @@ async fn others_do_not_wait_for_a_request_that_is_not_polled() {
     soon(get(&session, server.url("/"))).await.unwrap();
     soon(first).await.unwrap();
     assert_eq!(server.accepted(), 1);
+}
+
+/// Refuses the first connection that it is asked for.
+fn refusing_once() -> impl hyper_session::Connector {
+    let asked = Arc::new(AtomicUsize::new(0));
+    tower::service_fn(move |uri: hyper_session::Uri| {
+        let is_first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if is_first {
+                return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+            }
+            let address = uri.authority().expect("it is connected to").as_str();
+            let tcp = tokio::net::TcpStream::connect(address).await?;
+            Ok(hyper_session::BoxConnection::from_io(tcp))
+        }
+    })
+}
+
+#[tokio::test]
+async fn after_a_failed_connect_there_are_no_more_connections_than_allowed() {
+    let server = Http2Server::start(Manner::default(), echo);
+    let session = builder().connector(refusing_once()).open().await.unwrap();
+    let answers = join_all((0..10).map(|_| get(&session, server.url("/")))).await;
+    let failed = answers.iter().filter(|answer| answer.is_err()).count();
+    assert_eq!(failed, 1);
+    assert_books(&session, IDLE, 1, 8);
+    server.wait_live(1).await;
 }
 
 /// Connects to nothing that answers, after a while or never.

@@ -107,6 +107,8 @@ impl Pool {
 
     /// Enters a connection in the books. The request `of` that made it has all of it, or its first
     /// stream; one that was made by a task, or whose request has got another, goes to those who wait.
+    /// One to be shared that is made beside as many as there may be is closed again: its request waits
+    /// for a stream of those.
     pub(super) fn opened(
         self: &Arc<Self>,
         connection: Connection,
@@ -136,6 +138,13 @@ impl Pool {
                 }
                 Connection::Http2(connection) => {
                     let link = Arc::clone(connection.link());
+                    if state.shares_enough(link.stamp().id) {
+                        let wakers = of.map(|ticket| state.waits_again(ticket, &books));
+                        drop(state);
+                        drop(connection);
+                        wakers.into_iter().flatten().for_each(Waker::wake);
+                        return None;
+                    }
                     let age = Age::new(&self.config, now);
                     let (stream, attempt) =
                         state.opened_shared(connection, age, of, now, &books, &mut aftermath);

@@ -155,6 +155,13 @@ impl State {
         self.origins[origin].protocol != Protocol::Http1
     }
 
+    /// Whether there are as many connections to share as there may be, for what a permit pays for.
+    pub(super) fn shares_enough(&self, id: usize) -> bool {
+        let entry = &self.entries[id];
+        let side = self.origins[entry.origin].side(entry.runtime);
+        side.is_some_and(|side| side.shared >= self.limits.shared_per_origin)
+    }
+
     /// The entry of a connection that still holds its permit: it may have died a moment ago.
     pub(super) fn entry_of(&mut self, link: &Arc<Link>) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(link.id);
