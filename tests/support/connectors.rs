@@ -109,20 +109,42 @@ impl Service<Uri> for Memory {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let (client, server) = duplex(CAPACITY);
+        let (client, server) = Pipe::new(Negotiated::Nothing);
         let number = self.made.fetch_add(1, Ordering::SeqCst);
         tokio::spawn((self.serve)(server, number));
-        std::future::ready(Ok(Pipe(TokioIo::new(client))))
+        std::future::ready(Ok(client))
     }
 }
 
 /// The client's end of an in-memory connection.
 #[derive(Debug)]
-pub struct Pipe(TokioIo<DuplexStream>);
+pub struct Pipe {
+    io: TokioIo<DuplexStream>,
+    negotiated: Negotiated,
+}
+
+/// What the ends of a connection have agreed to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Negotiated {
+    Nothing,
+    Http2,
+}
+
+impl Pipe {
+    /// Makes a connection: this end and the server's.
+    pub fn new(negotiated: Negotiated) -> (Self, DuplexStream) {
+        let (client, server) = duplex(CAPACITY);
+        let io = TokioIo::new(client);
+        (Self { io, negotiated }, server)
+    }
+}
 
 impl Connection for Pipe {
     fn connected(&self) -> Connected {
-        Connected::new()
+        match self.negotiated {
+            Negotiated::Nothing => Connected::new(),
+            Negotiated::Http2 => Connected::new().negotiated_h2(),
+        }
     }
 }
 
@@ -358,7 +380,7 @@ impl Read for Pipe {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
@@ -368,7 +390,7 @@ impl Write for Pipe {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -376,19 +398,19 @@ impl Write for Pipe {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

@@ -1,0 +1,217 @@
+//! Bursts on several threads, to origins of either protocol, where some connects are late or refused, some
+//! servers leave early and some requests are dropped: no request waits for ever, nothing is left over, and
+//! there are never more connections than the limits allow.
+//!
+//! `PARALLEL_ROUNDS` is how many are run. After a failure, `PARALLEL_SEED` begins with the one that failed;
+//! as threads have their own mind, it may take some rounds.
+#![cfg(feature = "http2")]
+#![allow(clippy::unwrap_used, reason = "a test that fails here has its line")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::env;
+use std::future::pending;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, select, try_join_all};
+use http::StatusCode;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_session::{Connector, Session, Stats, Uri};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use support::accounts::{Accounts, assert_accounts};
+use support::body::{full, respond};
+use support::connectors::{Counting, Negotiated, Pipe, read_head, write};
+use support::dice::Dice;
+use tokio::io::DuplexStream;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+const REQUESTS: usize = 5;
+const FOR_EVER: Duration = Duration::from_secs(30);
+
+/// Those that begin with `two` speak HTTP/2.
+const HOSTS: [&str; 4] = ["two-a", "one-b", "two-c", "one-d"];
+
+fn number(variable: &str) -> Option<u64> {
+    let value = env::var(variable).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+async fn turns(count: usize) {
+    for _ in 0..count {
+        yield_now().await;
+    }
+}
+
+fn network(seed: u64) -> impl Connector {
+    let asked = Arc::new(AtomicUsize::new(0));
+    tower::service_fn(move |uri: Uri| {
+        let mut dice = Dice::of(seed, asked.fetch_add(1, Ordering::Relaxed));
+        async move {
+            turns(dice.below(4)).await;
+            if dice.one_in(6) {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+            }
+            let is_http2 = uri.host().is_some_and(|host| host.starts_with("two"));
+            let (client, server) = if is_http2 {
+                Pipe::new(Negotiated::Http2)
+            } else {
+                Pipe::new(Negotiated::Nothing)
+            };
+            if is_http2 {
+                tokio::spawn(serve_http2(server, dice));
+            } else {
+                tokio::spawn(serve_http1(server, dice));
+            }
+            Ok(client)
+        }
+    })
+}
+
+/// Leaves after some requests or never, without a word.
+async fn serve_http1(mut end: DuplexStream, mut dice: Dice) {
+    let most = if dice.one_in(2) {
+        usize::MAX
+    } else {
+        dice.below(4)
+    };
+    for _ in 0..most {
+        if read_head(&mut end).await.is_empty() {
+            return;
+        }
+        turns(dice.below(3)).await;
+        write(&mut end, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    }
+}
+
+/// Leaves after some requests or never, with a goodbye or without.
+async fn serve_http2(end: DuplexStream, mut dice: Dice) {
+    let streams = u32::try_from(1 + dice.below(4)).unwrap();
+    let most = u32::try_from(dice.below(6)).unwrap();
+    let (stays, says_goodbye, busy) = (dice.one_in(2), dice.one_in(2), dice.below(3));
+    let requests = Semaphore::new(0);
+    let service = service_fn(|_| {
+        requests.add_permits(1);
+        async move {
+            turns(busy).await;
+            Ok::<_, Infallible>(respond(StatusCode::OK, full("ok")))
+        }
+    });
+    let leaving = async {
+        if stays {
+            pending::<()>().await;
+        }
+        drop(requests.acquire_many(most).await);
+    };
+    let serving = http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(streams)
+        .serve_connection(TokioIo::new(end), service);
+    if let Either::Right(((), mut serving)) = select(pin!(serving), pin!(leaving)).await
+        && says_goodbye
+    {
+        serving.as_mut().graceful_shutdown();
+        // An error is one of the ways for a client to end it.
+        let _ = serving.await;
+    }
+}
+
+/// Makes requests, some of which it drops on their way.
+async fn ask(session: Session, hosts: usize, limit: usize, mut dice: Dice) {
+    for _ in 0..REQUESTS {
+        let url = format!("https://{}/", HOSTS[dice.below(hosts)]);
+        let request = if dice.one_in(3) {
+            session.post(url).body("x")
+        } else {
+            session.get(url)
+        };
+        let dropped_after = Some(dice.below(12) * 3).filter(|&turns| turns < 12);
+        let dropped = async {
+            match dropped_after {
+                Some(count) => turns(count).await,
+                None => pending().await,
+            }
+        };
+        let answered = async {
+            // Refused, or left by the server: what counts is that it ends.
+            if let Ok(answer) = request.send().await {
+                drop(answer.bytes().await);
+            }
+        };
+        select(pin!(answered), pin!(dropped)).await;
+        let stats = session.stats();
+        assert!(stats.open + stats.connecting <= limit, "{stats:?}");
+    }
+}
+
+/// Waits until connects that lost their race have been made, and what was dropped is over.
+async fn settle(session: &Session) -> Stats {
+    loop {
+        let stats = session.stats();
+        if stats.connecting == 0 && stats.idle == stats.open && stats.exchanges == 0 {
+            return stats;
+        }
+        yield_now().await;
+    }
+}
+
+async fn round(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let (limit, shared) = (1 + dice.below(5), 1 + dice.below(2));
+    let (hosts, tasks) = (1 + dice.below(HOSTS.len()), 2 + dice.below(12));
+    let network = Counting::new(network(seed));
+    let mut builder = Session::builder()
+        .connector(network.clone())
+        .pool_max_connections(limit)
+        .http2_max_connections_per_origin(shared);
+    if dice.one_in(3) {
+        builder = builder.pool_max_per_origin(1 + dice.below(3));
+    }
+    let session = builder.open().await.unwrap();
+    let soon = async |what: &str, ended: BoxFuture<'_, Stats>| {
+        let ended = timeout(FOR_EVER, ended).await;
+        ended.unwrap_or_else(|_| panic!("seed {seed}, {what}: {:?}", session.stats()))
+    };
+
+    let asking = (0..tasks).map(|task| {
+        let dice = Dice::of(seed, task);
+        tokio::spawn(ask(session.clone(), hosts, limit, dice))
+    });
+    let asked = try_join_all(asking).map(|asked| {
+        asked.expect("no task panics");
+        session.stats()
+    });
+    soon("a request waits for ever", asked.boxed()).await;
+    let stats = soon("something is left over", settle(&session).boxed()).await;
+    assert_accounts(&stats, Accounts::idle(stats.open));
+    for origin in session.origin_stats() {
+        let most = if origin.origin.contains("two") {
+            shared
+        } else {
+            limit
+        };
+        assert!(origin.open <= most, "seed {seed}: {origin:?}");
+    }
+    let numbers = network.numbers();
+    assert!(numbers.peak <= limit, "seed {seed}: {numbers:?}");
+    let closed = session.close().map(|report| report.stats);
+    let stats = soon("a close waits for ever", closed.boxed()).await;
+    assert_accounts(&stats, Accounts::NONE);
+    assert_eq!(network.numbers().live, 0, "seed {seed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bursts_to_origins_of_either_protocol_end() {
+    let first = number("PARALLEL_SEED").unwrap_or(0);
+    let rounds = number("PARALLEL_ROUNDS").unwrap_or(300);
+    for seed in first..first + rounds {
+        round(seed).await;
+    }
+}
