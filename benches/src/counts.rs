@@ -30,6 +30,13 @@ const WARM_UP: usize = 50;
 /// By how many bytes the environment shifts the stack: what a copy costs depends on where it is.
 const SHIFTS: [usize; 4] = [0, 16, 32, 48];
 
+/// How many times as far the heap is shifted: what a comparison costs depends on whether it is near the end
+/// of a page.
+const HEAP: usize = 64;
+
+/// The variable of the environment that does it.
+const SHIFT: &str = "SHIFT";
+
 /// How long the text is of which `bytes` and `text` are counted, in bytes.
 pub const TEXT: usize = LINE * 600;
 
@@ -109,7 +116,7 @@ fn instructions_shifted(server: &Server, work: Work, client: &str, shift: usize)
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg("--toggle-collect=*requests_that_count*")
         .arg(std::env::current_exe().expect("this program's path"))
-        .env("SHIFT", "_".repeat(shift));
+        .env(SHIFT, "_".repeat(shift));
     let ran = run(valgrind, server, work, client);
     let report = String::from_utf8_lossy(&ran.stderr);
     let mut lines = report.lines();
@@ -144,6 +151,8 @@ pub fn is_child() -> bool {
     if count != "count" {
         return false;
     }
+    let shift = std::env::var(SHIFT).map_or(0, |shift| shift.len());
+    let _below_all_else = std::hint::black_box(Vec::<u8>::with_capacity(shift * HEAP));
     let server = server.parse().expect("an address");
     child(Work::from_argument(work), client, server);
     true
