@@ -8,7 +8,7 @@ use super::meter::End;
 use super::timer::millis;
 use crate::config::PoolConfig;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What is taken off the time that a server grants: its clock began before ours.
 const MARGIN: u64 = 1000;
