@@ -1,6 +1,6 @@
-//! Bursts on several threads, to origins of either protocol, where some connects are late or refused, some
-//! servers leave early and some requests are dropped: no request waits for ever, nothing is left over, and
-//! there are never more connections than the limits allow.
+//! Bursts on several threads, of one runtime or each with its own, to origins of either protocol, where some
+//! connects are late or refused, some servers leave early and some requests are dropped: no request waits
+//! for ever, nothing is left over, and there are never more connections than the limits allow.
 //!
 //! `PARALLEL_ROUNDS` is how many are run. After a failure, `PARALLEL_SEED` begins with the one that failed;
 //! as threads have their own mind, it may take some rounds.
@@ -13,23 +13,26 @@ use std::convert::Infallible;
 use std::env;
 use std::future::pending;
 use std::io;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Either, select, try_join_all};
+use futures::future::{Either, select, try_join_all};
 use http::StatusCode;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_session::{Connector, Session, Stats, Uri};
+use hyper_session::{BoxConnector, Connector, Session, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::accounts::{Accounts, assert_accounts};
 use support::body::{full, respond};
 use support::connectors::{Counting, Negotiated, Pipe, read_head, write};
 use support::dice::Dice;
 use tokio::io::DuplexStream;
+use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -151,67 +154,142 @@ async fn ask(session: Session, hosts: usize, limit: usize, mut dice: Dice) {
     }
 }
 
-/// Waits until connects that lost their race have been made, and what was dropped is over.
-async fn settle(session: &Session) -> Stats {
-    loop {
-        let stats = session.stats();
-        if stats.connecting == 0 && stats.idle == stats.open && stats.exchanges == 0 {
-            return stats;
+/// A session and its network, with limits that the seed says.
+struct Scene {
+    session: Session,
+    network: Counting<BoxConnector>,
+    limit: usize,
+    shared: usize,
+    hosts: usize,
+    dice: Dice,
+    seed: u64,
+}
+
+impl Scene {
+    async fn set(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let (limit, shared) = (1 + dice.below(5), 1 + dice.below(2));
+        let network = Counting::new(BoxConnector::new(network(seed)));
+        let mut builder = Session::builder()
+            .connector(network.clone())
+            .pool_max_connections(limit)
+            .http2_max_connections_per_origin(shared);
+        if dice.one_in(3) {
+            builder = builder.pool_max_per_origin(1 + dice.below(3));
         }
-        yield_now().await;
+        Self {
+            session: builder.open().await.unwrap(),
+            network,
+            limit,
+            shared,
+            hosts: 1 + dice.below(HOSTS.len()),
+            dice,
+            seed,
+        }
+    }
+
+    /// So many tasks that make requests, all at once.
+    async fn burst(&self, tasks: usize, number: usize) {
+        let asking = (0..tasks).map(|task| {
+            let dice = Dice::of(self.seed, number * 100 + task);
+            tokio::spawn(ask(self.session.clone(), self.hosts, self.limit, dice))
+        });
+        try_join_all(asking).await.expect("no task panics");
+    }
+
+    /// Waits until connects that lost their race have been made, and what was dropped is over.
+    async fn settle(&self) {
+        let stats = loop {
+            let stats = self.session.stats();
+            if stats.connecting == 0 && stats.idle == stats.open && stats.exchanges == 0 {
+                break stats;
+            }
+            yield_now().await;
+        };
+        assert_accounts(&stats, Accounts::idle(stats.open));
+        for origin in self.session.origin_stats() {
+            let most = if origin.origin.contains("two") {
+                self.shared
+            } else {
+                self.limit
+            };
+            assert!(origin.open <= most, "{origin:?}");
+        }
+    }
+
+    async fn end(&self) {
+        let numbers = self.network.numbers();
+        assert!(numbers.peak <= self.limit, "{numbers:?}");
+        let report = self.soon(self.session.close()).await;
+        assert_accounts(&report.stats, Accounts::NONE);
+        assert_eq!(self.network.numbers().live, 0);
+    }
+
+    async fn soon<T>(&self, what: impl Future<Output = T>) -> T {
+        let ended = timeout(FOR_EVER, what).await;
+        ended.unwrap_or_else(|_| self.waits_for_ever())
+    }
+
+    fn waits_for_ever(&self) -> ! {
+        panic!("it waits for ever: {:?}", self.session.stats())
     }
 }
 
-async fn round(seed: u64) {
-    let mut dice = Dice::new(seed);
-    let (limit, shared) = (1 + dice.below(5), 1 + dice.below(2));
-    let (hosts, tasks) = (1 + dice.below(HOSTS.len()), 2 + dice.below(12));
-    let network = Counting::new(network(seed));
-    let mut builder = Session::builder()
-        .connector(network.clone())
-        .pool_max_connections(limit)
-        .http2_max_connections_per_origin(shared);
-    if dice.one_in(3) {
-        builder = builder.pool_max_per_origin(1 + dice.below(3));
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("PARALLEL_SEED={}", self.seed);
+        }
     }
-    let session = builder.open().await.unwrap();
-    let soon = async |what: &str, ended: BoxFuture<'_, Stats>| {
-        let ended = timeout(FOR_EVER, ended).await;
-        ended.unwrap_or_else(|_| panic!("seed {seed}, {what}: {:?}", session.stats()))
-    };
+}
 
-    let asking = (0..tasks).map(|task| {
-        let dice = Dice::of(seed, task);
-        tokio::spawn(ask(session.clone(), hosts, limit, dice))
-    });
-    let asked = try_join_all(asking).map(|asked| {
-        asked.expect("no task panics");
-        session.stats()
-    });
-    soon("a request waits for ever", asked.boxed()).await;
-    let stats = soon("something is left over", settle(&session).boxed()).await;
-    assert_accounts(&stats, Accounts::idle(stats.open));
-    for origin in session.origin_stats() {
-        let most = if origin.origin.contains("two") {
-            shared
-        } else {
-            limit
-        };
-        assert!(origin.open <= most, "seed {seed}: {origin:?}");
-    }
-    let numbers = network.numbers();
-    assert!(numbers.peak <= limit, "seed {seed}: {numbers:?}");
-    let closed = session.close().map(|report| report.stats);
-    let stats = soon("a close waits for ever", closed.boxed()).await;
-    assert_accounts(&stats, Accounts::NONE);
-    assert_eq!(network.numbers().live, 0, "seed {seed}");
+fn seeds(rounds: u64) -> Range<u64> {
+    let first = number("PARALLEL_SEED").unwrap_or(0);
+    first..first + number("PARALLEL_ROUNDS").unwrap_or(rounds)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn bursts_to_origins_of_either_protocol_end() {
-    let first = number("PARALLEL_SEED").unwrap_or(0);
-    let rounds = number("PARALLEL_ROUNDS").unwrap_or(300);
-    for seed in first..first + rounds {
-        round(seed).await;
+async fn bursts_on_a_runtime_of_many_threads_end() {
+    for seed in seeds(300) {
+        let mut scene = Scene::set(seed).await;
+        let tasks = 2 + scene.dice.below(12);
+        scene.soon(scene.burst(tasks, 0)).await;
+        scene.soon(scene.settle()).await;
+        scene.end().await;
+    }
+}
+
+/// Each of them rests for a moment after each burst, and ends.
+#[test]
+fn bursts_on_runtimes_side_by_side_end() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    for seed in seeds(100) {
+        let mut scene = runtime().block_on(Scene::set(seed));
+        let threads = 2 + scene.dice.below(4);
+        let scene = Arc::new(scene);
+        let (ended, has_ended) = channel();
+        let running: Vec<_> = (0..threads)
+            .map(|thread| {
+                let (scene, ended) = (Arc::clone(&scene), ended.clone());
+                thread::spawn(move || {
+                    let runtime = runtime();
+                    let mut dice = Dice::of(seed, thread);
+                    for burst in 0..3 {
+                        let tasks = 1 + dice.below(4);
+                        runtime.block_on(scene.burst(tasks, thread * 3 + burst));
+                    }
+                    drop((runtime, scene));
+                    ended.send(()).unwrap();
+                })
+            })
+            .collect();
+        for _ in 0..threads {
+            let ended = has_ended.recv_timeout(FOR_EVER);
+            ended.unwrap_or_else(|_| scene.waits_for_ever());
+        }
+        for thread in running {
+            thread.join().unwrap();
+        }
+        runtime().block_on(scene.end());
     }
 }
