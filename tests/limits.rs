@@ -396,7 +396,8 @@ mod a_connect_that_lost_its_race {
         answers.open();
         assert_eq!(soon(first).await.unwrap().unwrap().status(), 200);
         soon(answers.wait_reached(2)).await;
-        let third = tokio::spawn(session.get("http://a/").send());
+        let third = session.get("http://a/").pool_timeout(Duration::ZERO);
+        let third = tokio::spawn(third.send());
         // The same numbers, but it is not the third that connects.
         reach(&session, connecting).await;
         assert_eq!(network.numbers().asked, 3);

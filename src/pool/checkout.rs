@@ -127,9 +127,9 @@ struct Ticket<'a> {
     attempt: Option<(usize, OwnedAttempt)>,
     /// The one that others wait for as well.
     made_by_task: Option<Arc<Attempt>>,
-    /// Whether a connection for all who wait was being made when it last looked.
+    /// Whether one of those that were coming when it last looked is for it.
     is_awaiting_one: bool,
-    /// Whether it may be waiting for what comes of a connect of others.
+    /// Whether it may be waiting for what comes of others.
     is_counting_on_others: bool,
 }
 
@@ -276,9 +276,9 @@ impl<'a> Ticket<'a> {
             .get_mut(&self.number)
             .expect("a ticket's waiter stays until the ticket is dropped");
         let origin = &state.origins[waiter.origin];
-        self.is_awaiting_one = origin.is_making_one(waiter.runtime);
+        self.is_awaiting_one = origin.has_enough_coming(waiter.runtime);
         self.is_counting_on_others =
-            waiter.is_waiting_for_a_place() && origin.has_attempts(waiter.runtime);
+            waiter.is_waiting_for_a_place() && origin.has_coming(waiter.runtime);
         let grant = waiter.grant.take();
         // With a permit as well: while it connects, a connection may come back.
         let is_known = |waker: &Waker| waker.will_wake(cx.waker());

@@ -176,11 +176,6 @@ impl Origin {
         self.sides.iter().find(|side| side.runtime == runtime)
     }
 
-    /// Whether a connection is being made for this runtime.
-    pub(super) fn has_attempts(&self, runtime: runtime::Id) -> bool {
-        self.side(runtime).is_some_and(|side| side.attempts > 0)
-    }
-
     /// Whether a connection is being made that requests of this runtime are to share.
     pub(super) fn is_making_one(&self, runtime: runtime::Id) -> bool {
         let side = self.side(runtime);
@@ -196,10 +191,26 @@ impl Origin {
             Protocol::Http2 => most_shared,
         };
         let side = self.side(runtime);
-        side.is_some_and(|side| {
-            let coming = side.attempts + usize::from(side.claimed);
-            coming < side.waiting && side.attempts + side.shared < most
-        })
+        side.is_some_and(|side| side.coming() < side.waiting && side.attempts + side.shared < most)
+    }
+
+    /// Whether a request of this runtime may be waiting for what comes of others.
+    pub(super) fn has_coming(&self, runtime: runtime::Id) -> bool {
+        self.side(runtime).is_some_and(|side| side.coming() > 0)
+    }
+
+    /// Whether each request of this runtime that waits will have one of those that come, and none waits
+    /// for a place: they are to share one, or there are as many.
+    pub(super) fn has_enough_coming(&self, runtime: runtime::Id) -> bool {
+        let side = self.side(runtime);
+        self.is_making_one(runtime) || side.is_some_and(|side| side.coming() >= side.waiting)
+    }
+}
+
+impl Side {
+    /// Connections that will serve one each of those who wait, whoever began them.
+    fn coming(&self) -> usize {
+        self.attempts + usize::from(self.claimed)
     }
 }
 
