@@ -141,7 +141,7 @@ impl Pool {
                     if state.shares_enough(link.stamp().id) {
                         let wakers = of.map(|ticket| state.waits_again(ticket, &books));
                         drop(state);
-                        drop(connection);
+                        // The connection ends here, and its place comes back.
                         wakers.into_iter().flatten().for_each(Waker::wake);
                         return None;
                     }
