@@ -4,14 +4,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::{TryFutureExt, TryStreamExt};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, TryFutureExt, TryStreamExt, stream};
 use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::fs::{File, metadata};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Take};
 use tokio::runtime::Handle;
-use tokio_util::io::ReaderStream;
 
 use super::media_type;
 use super::outgoing::Body;
@@ -69,12 +69,20 @@ async fn length_of(path: &Path) -> io::Result<u64> {
 fn opened(path: Arc<Path>, length: u64) -> Body {
     let failing = Arc::clone(&path);
     let parts = async move { File::open(&path).await }
-        .map_ok(move |file| ReaderStream::with_capacity(file.take(length), PART))
+        .map_ok(move |file| parts_of(file.take(length)))
         .try_flatten_stream()
         .map_err(move |error| named(&failing, error));
     let mut body = Body::wrap(StreamBody::new(parts.map_ok(Frame::data)));
     body.announce(length);
     body
+}
+
+fn parts_of(file: Take<File>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(file, async |mut file| {
+        let mut part = BytesMut::with_capacity(PART);
+        let read = file.read_buf(&mut part).await?;
+        Ok((read > 0).then(|| (part.freeze(), file)))
+    })
 }
 
 fn named(path: &Path, error: io::Error) -> Error {
