@@ -4,6 +4,8 @@
 mod support;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,10 +13,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{join_all, pending};
 use futures::{StreamExt, stream};
+use hyper::service::service_fn;
 use hyper_session::{Body, ErrorKind, Method, Session, SessionBuilder, TimeoutPhase, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::accounts::{Accounts, AliveTasks, assert_accounts};
 use support::books::{assert_books, reach};
+use support::connectors::{Negotiated, Pipe};
 use support::frames::{GO_AWAY, HEADERS, OK, PREFACE, read_frame};
+use support::gate::Gate;
 use support::http2::{Call, Http2Server, Manner, Then};
 use support::server::{Server, text};
 use support::stages::{Fate, Point, Stage, http2_network};
@@ -245,7 +251,7 @@ async fn a_refused_post_is_sent_again_and_a_refused_stream_is_the_callers_to_sen
     assert_eq!(answer.unwrap().text().await.unwrap(), "once");
     assert_eq!(server.requests(), 2);
 
-    let parts = stream::iter([Ok::<_, std::io::Error>(Bytes::from("part"))]);
+    let parts = stream::iter([Ok::<_, io::Error>(Bytes::from("part"))]);
     let body = Body::wrap_stream(parts);
     let error = session.post(server.url("/")).body(body).send().await;
     let error = error.unwrap_err();
@@ -452,7 +458,7 @@ async fn uploads_of_bytes_and_of_streams_arrive_whole() {
     let echoed = answer.unwrap().bytes().await.unwrap();
     assert!(echoed == large);
     let parts = stream::repeat(Bytes::from(vec![1; 10_000])).take(100);
-    let body = Body::wrap_stream(parts.map(Ok::<_, std::io::Error>));
+    let body = Body::wrap_stream(parts.map(Ok::<_, io::Error>));
     let answer = session.put(server.url("/")).body(body).send().await;
     let echoed = answer.unwrap().bytes().await.unwrap();
     assert_eq!(echoed.len(), 1_000_000);
@@ -768,7 +774,7 @@ fn a_body_that_holds_the_last_handle_is_dropped_by_its_connection() {
             let parts = stream::once(async move {
                 pending::<()>().await;
                 drop(own);
-                Ok::<_, std::io::Error>(Bytes::new())
+                Ok::<_, io::Error>(Bytes::new())
             });
             let body = Body::wrap_stream(parts);
             let mut sending = Box::pin(session.post(server.url("/")).body(body).send());
@@ -822,7 +828,7 @@ async fn idle_connections_make_way_for_those_who_waited_for_an_answer_to_alpn() 
 fn a_connection_that_ends_before_it_is_entered_is_an_error_and_nothing_worse() {
     let connector = tower::service_fn(|_: hyper_session::Uri| async {
         let io = tokio::io::join(tokio::io::empty(), tokio::io::sink());
-        Ok::<_, std::io::Error>(hyper_session::BoxConnection::from_io(io))
+        Ok::<_, io::Error>(hyper_session::BoxConnection::from_io(io))
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let handle = runtime.handle().clone();
@@ -893,7 +899,7 @@ async fn a_request_that_a_new_connection_does_not_take_goes_to_the_next() {
         let tcp = tokio::net::TcpStream::connect(addr).await?;
         // What the peer says is there when the handshake begins.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        Ok::<_, std::io::Error>(hyper_session::BoxConnection::from_io(tcp))
+        Ok::<_, io::Error>(hyper_session::BoxConnection::from_io(tcp))
     });
     let session = builder().connector(connector).open().await.unwrap();
     let answer = session.post(peer.url("/")).body("once").send().await;
@@ -903,7 +909,7 @@ async fn a_request_that_a_new_connection_does_not_take_goes_to_the_next() {
 #[tokio::test]
 async fn those_who_wait_for_a_connection_that_fails_fail_no_later_than_over_http1() {
     let connector = tower::service_fn(|_: hyper_session::Uri| async {
-        pending::<std::io::Result<hyper_session::BoxConnection>>().await
+        pending::<io::Result<hyper_session::BoxConnection>>().await
     });
     let session = builder().connect_timeout(Duration::from_millis(400));
     let session = session.connector(connector).open().await.unwrap();
@@ -955,7 +961,7 @@ fn refusing_once() -> impl hyper_session::Connector {
         let is_first = asked.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             if is_first {
-                return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
             }
             let address = uri.authority().expect("it is connected to").as_str();
             let tcp = tokio::net::TcpStream::connect(address).await?;
@@ -975,6 +981,56 @@ async fn after_a_failed_connect_there_are_no_more_connections_than_allowed() {
     server.wait_live(1).await;
 }
 
+#[tokio::test]
+async fn an_origin_of_both_protocols_is_not_connected_to_again_and_again() {
+    let (asked, answers) = (Arc::new(AtomicUsize::new(0)), Gate::new());
+    let (count, held) = (Arc::clone(&asked), answers.clone());
+    let connector = tower::service_fn(move |_: hyper_session::Uri| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        let held = held.clone();
+        async move {
+            let service = service_fn(move |_| {
+                let held = held.clone();
+                async move {
+                    held.pass().await;
+                    Ok::<_, Infallible>(text("ok"))
+                }
+            });
+            match number {
+                0 => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+                2 => {
+                    let (client, server) = Pipe::new(Negotiated::Nothing);
+                    let http1 = hyper::server::conn::http1::Builder::new();
+                    tokio::spawn(http1.serve_connection(TokioIo::new(server), service));
+                    Ok(client)
+                }
+                _ => {
+                    let (client, server) = Pipe::new(Negotiated::Http2);
+                    let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                        .max_concurrent_streams(1)
+                        .serve_connection(TokioIo::new(server), service);
+                    tokio::spawn(http2);
+                    Ok(client)
+                }
+            }
+        }
+    });
+    let session = Session::builder().connector(connector).open().await;
+    let session = session.unwrap();
+    let asking = join_all((0..4).map(|_| get(&session, "https://host/".to_owned())));
+    let answering = async {
+        answers.wait_reached(2).await;
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 4, "{:?}", session.stats());
+        answers.open_for_good();
+    };
+    let (answered, ()) = futures::join!(soon(asking), answering);
+    assert_eq!(answered.iter().filter(|answer| answer.is_ok()).count(), 3);
+    assert_accounts(&session.stats(), Accounts::idle(2));
+}
+
 /// Connects to nothing that answers, after a while or never.
 fn unanswered(after: Option<Duration>) -> impl hyper_session::Connector {
     tower::service_fn(move |_: hyper_session::Uri| async move {
@@ -983,7 +1039,7 @@ fn unanswered(after: Option<Duration>) -> impl hyper_session::Connector {
             None => pending().await,
         }
         let io = tokio::io::join(tokio::io::empty(), tokio::io::sink());
-        Ok::<_, std::io::Error>(hyper_session::BoxConnection::from_io(io))
+        Ok::<_, io::Error>(hyper_session::BoxConnection::from_io(io))
     })
 }
 
@@ -1026,7 +1082,7 @@ async fn a_connection_that_was_just_made_does_not_make_way_for_another_origin() 
             text("ok")
         }
     });
-    let late = support::gate::Gate::new();
+    let late = Gate::new();
     let behind = late.clone();
     let connector = Fated::new(memory, move |number| match number {
         1 => Fate::Behind(behind.clone()),
@@ -1112,11 +1168,7 @@ async fn a_burst_of_a_thousand_tasks_shares_one_connection() {
 
 /// A session over https whose connections are made when the gate lets them, and what they answer when
 /// the other does.
-async fn gated_connects(
-    limit: usize,
-    made: &support::gate::Gate,
-    answers: &support::gate::Gate,
-) -> Session {
+async fn gated_connects(limit: usize, made: &Gate, answers: &Gate) -> Session {
     use support::connectors::{Fate, Fated, Memory};
     let (made, answers) = (made.clone(), answers.clone());
     let memory = Memory::serving(move |_| {

@@ -40,8 +40,8 @@ use tokio::time::timeout;
 const REQUESTS: usize = 5;
 const FOR_EVER: Duration = Duration::from_secs(30);
 
-/// Those that begin with `two` speak HTTP/2.
-const HOSTS: [&str; 4] = ["two-a", "one-b", "two-c", "one-d"];
+/// Those that begin with `two` speak HTTP/2, the one that begins with `any` speaks it at times.
+const HOSTS: [&str; 5] = ["two-a", "one-b", "any-c", "two-d", "one-e"];
 
 fn number(variable: &str) -> Option<u64> {
     let value = env::var(variable).ok()?;
@@ -63,7 +63,11 @@ fn network(seed: u64) -> impl Connector {
             if dice.one_in(6) {
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
             }
-            let is_http2 = uri.host().is_some_and(|host| host.starts_with("two"));
+            let is_http2 = match uri.host().and_then(|host| host.split('-').next()) {
+                Some("two") => true,
+                Some("any") => dice.one_in(2),
+                _ => false,
+            };
             let (client, server) = if is_http2 {
                 Pipe::new(Negotiated::Http2)
             } else {
@@ -220,6 +224,9 @@ impl Scene {
     async fn end(&self) {
         let numbers = self.network.numbers();
         assert!(numbers.peak <= self.limit, "{numbers:?}");
+        // Some are refused, some not waited for.
+        let requests = usize::try_from(self.session.stats().requests).unwrap();
+        assert!(numbers.asked <= 2 * requests + 50, "{numbers:?}");
         let report = self.soon(self.session.close()).await;
         assert_accounts(&report.stats, Accounts::NONE);
         assert_eq!(self.network.numbers().live, 0);

@@ -139,10 +139,10 @@ impl Pool {
                 Connection::Http2(connection) => {
                     let link = Arc::clone(connection.link());
                     if state.shares_enough(link.stamp().id) {
-                        let wakers = of.map(|ticket| state.waits_again(ticket, &books));
+                        let wakers = state.shares_instead(link.origin(), of, &books);
                         drop(state);
                         // The connection ends here, and its place comes back.
-                        wakers.into_iter().flatten().for_each(Waker::wake);
+                        wakers.into_iter().for_each(Waker::wake);
                         return None;
                     }
                     let age = Age::new(&self.config, now);

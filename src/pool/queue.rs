@@ -249,6 +249,18 @@ impl State {
         self.pass_on_all(books)
     }
 
+    /// Has a request whose own connection is one too many wait for those that there are to share.
+    pub(super) fn shares_instead(
+        &mut self,
+        origin: usize,
+        of: Option<u64>,
+        books: &Arc<dyn Books>,
+    ) -> Vec<Waker> {
+        // Others may have found HTTP/1 there since: it would connect again and again.
+        self.origins[origin].protocol = Protocol::Http2;
+        of.map_or_else(Vec::new, |ticket| self.waits_again(ticket, books))
+    }
+
     /// Gives a permit to the first waiter that may have one. `false`: there is none.
     pub(super) fn pass_on(&mut self, books: &Arc<dyn Books>, wakers: &mut Vec<Waker>) -> bool {
         let mut waiters = self.waiters.iter();
