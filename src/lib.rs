@@ -98,7 +98,8 @@
 //!
 //! An https origin is asked for HTTP/2 (feature `http2`) by its first connection, for which the other
 //! requests to it wait; if it speaks HTTP/2 they share it, up to as many at a time as the peer allows,
-//! else each gets a connection. What a peer says that it has not looked at (`GOAWAY`,
+//! else each gets a connection. If it cannot be made, each tries for itself, and the first that turns out
+//! to be HTTP/2 is shared again. What a peer says that it has not looked at (`GOAWAY`,
 //! `REFUSED_STREAM`, RFC 9113 §8.7), or what was not sent before its connection ended, is sent again,
 //! five times at most, whatever its method, if its body can be. At the total limit, an HTTP/2 connection
 //! takes no new streams while a request to another origin waits for its place, and makes way when its
@@ -121,7 +122,8 @@
 //! | [`read_timeout`](SessionBuilder::read_timeout) | 300 s | from one part of the response's body to the next |
 //!
 //! A limit of zero has passed as soon as there is anything to wait for: with a `pool_timeout` of zero a
-//! request has a place at once or fails.
+//! request has a place at once or fails. While a connection is being made that it will have, be it by
+//! another request, it does not queue.
 //!
 //! # Retries
 //!
